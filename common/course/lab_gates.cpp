@@ -1,0 +1,380 @@
+#include "lab_gates.hpp"
+
+#include "build.hpp"
+#include "compile_command.hpp"
+#include "failure.hpp"
+#include "files.hpp"
+#include "judge_client.hpp"
+#include "load.hpp"
+#include "mistake.hpp"
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <fmt/format.h>
+#include <functional>
+#include <sstream>
+
+namespace fs = std::filesystem;
+
+namespace course {
+namespace {
+
+constexpr std::size_t least_mistakes = 10;
+constexpr std::size_t least_alternatives = 2;
+constexpr int lab_points = 100;
+
+// What a judge said of the cases that do not look as wanted, for the maintainer who has to find out.
+std::string words_of(const Verdict& verdict, const std::function<bool(const CaseVerdict&)>& wanted) {
+    std::string words =
+        fmt::format("{}/{} points, seed {}\n", verdict.points, verdict.max_points, verdict.seed);
+    for (const CaseVerdict& each : verdict.cases) {
+        if (wanted(each))
+            continue;
+        words += fmt::format("{} {}: {}\n", words_for(each.outcome), each.name, each.title);
+        for (const std::string& text : {each.message, each.waiting.empty() ? "" : "waiting: " + each.waiting,
+                                        each.mistake.empty() ? "" : "mistake: " + each.mistake})
+            if (!text.empty())
+                words += text + "\n";
+    }
+    return words;
+}
+
+bool is_passed(const CaseVerdict& each) {
+    return each.outcome == CaseOutcome::passed || each.outcome == CaseOutcome::unavailable_here;
+}
+
+// The headings' anchors, explicit ({#end-of-file}) or as they are derived from the heading's words.
+std::vector<std::string> anchors_in(const std::string& handout) {
+    std::vector<std::string> anchors;
+    std::istringstream lines(handout);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.rfind("#", 0) != 0)
+            continue;
+        const std::size_t open = line.find("{#");
+        if (open != std::string::npos) {
+            anchors.push_back(line.substr(open + 2, line.find('}', open) - open - 2));
+            continue;
+        }
+        std::string slug;
+        for (const char c : line.substr(std::min(line.find_first_not_of("# "), line.size()))) {
+            if (std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_')
+                slug += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+            else if (c == ' ')
+                slug += '-';
+        }
+        anchors.push_back(slug);
+    }
+    return anchors;
+}
+
+/// The gates of one lab on one track.
+class LabGates {
+public:
+    LabGates(const TestRun& test_run, Lab lab, Track track)
+        : run_(test_run), lab_(std::move(lab)), track_(track), preset_(preset_of(track)),
+          where_(fmt::format("{} {}", lab_.name, name_of(track))) {
+        row_.lab = lab_.name;
+        row_.track = name_of(track_);
+    }
+
+    SummaryRow check() {
+        check_cases();
+        check_starter();
+        if (!run_.solutions) {
+            run_.report.skipped(where_, "solution, mistakes, alternatives, cheats, repeats",
+                                "solutions/ is not part of this copy");
+            return row_;
+        }
+        check_solution();
+        check_mistakes();
+        check_alternatives();
+        check_cheats();
+        return row_;
+    }
+
+    // How often of how often the solution earned full marks.
+    std::string check_repeats() {
+        const std::string check =
+            fmt::format("the solution's verdict is the same {} times of {} with every processor busy",
+                        run_.options.repeats, run_.options.repeats);
+        Judging solution = judging(program_of(preset_, "solution/lab-" + lab_.number));
+        solution.reference = true;
+        if (!built(solution.subject, check))
+            return row_.repeats;
+        attempt(check, [&] {
+            const auto start = std::chrono::steady_clock::now();
+            int same = 0;
+            std::string words;
+            for (int i = 0; i < run_.options.repeats; ++i) {
+                const Verdict verdict = judge(run_.repository, solution).verdict;
+                if (verdict.full_marks())
+                    ++same;
+                else
+                    words += words_of(verdict, is_passed);
+            }
+            row_.repeats = fmt::format("{}/{}", same, run_.options.repeats);
+            const double seconds =
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+            return run_.report.result(same == run_.options.repeats, where_,
+                                      fmt::format("{} ({:.0f} s)", check, seconds), words);
+        });
+        return row_.repeats;
+    }
+
+private:
+    Judging judging(const std::string& subject) const {
+        Judging judging;
+        judging.lab = lab_;
+        judging.track = track_;
+        judging.subject = subject;
+        judging.source = source_of(lab_, track_);
+        return judging;
+    }
+
+    // A judge that fails is a failed check, and the other checks go on.
+    bool attempt(const std::string& check, const std::function<bool()>& work) {
+        try {
+            return work();
+        } catch (const Interrupted&) {
+            throw;
+        } catch (const std::exception& error) {
+            run_.report.failed(where_, check, error.what());
+            return false;
+        }
+    }
+
+    bool sanitized() const { return track_ == Track::posix && !run_.options.quick; }
+
+    bool built(const std::string& subject, const std::string& check) {
+        return fs::exists(run_.repository / subject) ||
+               run_.report.result(false, where_, check,
+                                  fmt::format("{} was not built; see the build's errors above", subject));
+    }
+
+    bool earns_full_marks(const Judging& judging, const std::string& check, std::string* points = nullptr) {
+        return built(judging.subject, check) && attempt(check, [&] {
+                   const Verdict verdict = judge(run_.repository, judging).verdict;
+                   if (points)
+                       *points = fmt::format("{}/{}", verdict.points, verdict.max_points);
+                   return run_.report.result(verdict.full_marks(), where_,
+                                             fmt::format("{} ({:.1f} s)", check, verdict.seconds),
+                                             words_of(verdict, is_passed));
+               });
+    }
+
+    void check_cases() {
+        const std::string check =
+            "the cases make 100 points, with hints, and with handout sections that exist";
+        attempt(check, [&] {
+            const Verdict cases = list_cases(run_.repository, lab_, track_);
+            const std::vector<std::string> anchors =
+                anchors_in(read_file(run_.repository / handout_of(lab_)).value_or(""));
+            int points = 0;
+            std::string wrong;
+            for (const CaseVerdict& each : cases.cases) {
+                points += each.max_points;
+                if (each.hints.empty())
+                    wrong += fmt::format("{} has no hint\n", each.name);
+                if (std::find(anchors.begin(), anchors.end(), each.section) == anchors.end())
+                    wrong += fmt::format("{} sends to {}#{}, which is not there\n", each.name,
+                                         handout_of(lab_), each.section);
+            }
+            if (points != lab_points)
+                wrong += fmt::format("the points make {}\n", points);
+            return run_.report.result(wrong.empty(), where_, check, wrong);
+        });
+    }
+
+    void check_starter() {
+        const Repository& repository = run_.repository;
+        const std::string source = source_of(lab_, track_), shipped = starter_of(lab_, track_);
+        run_.report.result(
+            read_file(repository / source) == read_file(repository / shipped), where_,
+            "the starter is the shipped one",
+            fmt::format("{} and {} differ. A changed starter: cp {} {}. A lab in work: ./course reset {}",
+                        source, shipped, source, shipped, lab_.number));
+        attempt("the starter compiles without a warning", [&] {
+            const Outcome outcome =
+                run(compile_command(repository, preset_, "lab-" + lab_.number, source, "-Werror"));
+            return run_.report.result(outcome.code == 0, where_, "the starter compiles without a warning",
+                                      first_errors(outcome.errors, repository.root));
+        });
+        const std::string check = "the starter earns 0, every case not attempted";
+        const std::string subject = program_of(preset_, "lab-" + lab_.number);
+        if (built(subject, check))
+            attempt(check, [&] {
+                const Verdict verdict = judge(repository, judging(subject)).verdict;
+                const int counted =
+                    static_cast<int>(verdict.cases.size()) - verdict.count(CaseOutcome::unavailable_here);
+                row_.starter = fmt::format("{}/{}", verdict.points, verdict.max_points);
+                return run_.report.result(verdict.points == 0 && counted > 0 &&
+                                              verdict.count(CaseOutcome::not_attempted) == counted,
+                                          where_, fmt::format("{} ({:.1f} s)", check, verdict.seconds),
+                                          words_of(verdict, [](const CaseVerdict& each) {
+                                              return each.outcome == CaseOutcome::not_attempted ||
+                                                     each.outcome == CaseOutcome::unavailable_here;
+                                          }));
+            });
+    }
+
+    void check_solution() {
+        Judging solution = judging(program_of(preset_, "solution/lab-" + lab_.number));
+        solution.reference = true;
+        solution.source = fmt::format("solutions/{}/{}.cpp", lab_.name, name_of(track_));
+        earns_full_marks(solution, "the solution earns full marks", &row_.solution);
+        if (!sanitized())
+            return;
+        solution.subject = program_of("linux-asan", "solution/lab-" + lab_.number);
+        earns_full_marks(solution, "the solution earns full marks under ASan+UBSan", &row_.asan);
+        if (!has_threads(run_.repository, solution.source))
+            return;
+        solution.subject = program_of("linux-tsan", "solution/lab-" + lab_.number);
+        earns_full_marks(solution, "the solution earns full marks under TSan", &row_.tsan);
+    }
+
+    bool is_caught(const Mistake& mistake) {
+        const std::string preset = mistake.sanitizer == "thread" ? "linux-tsan" : preset_;
+        const std::string check =
+            fmt::format("mistake {} is caught by {}", mistake.name, joined(mistake.cases));
+        Judging wrong = judging(
+            program_of(preset, fmt::format("mistakes/{}/{}/lab-{}", lab_.number, mistake.name, lab_.number)));
+        wrong.cases = mistake.cases;
+        wrong.jobs = 1;
+        return built(wrong.subject, check) && attempt(check, [&] {
+                   const Verdict verdict = judge(run_.repository, wrong).verdict;
+                   std::string missing;
+                   for (const std::string& name : mistake.cases) {
+                       const CaseVerdict* each = verdict.find(name);
+                       if (!each || each->outcome != CaseOutcome::failed) {
+                           missing += fmt::format("case {} did not fail\n", name);
+                           continue;
+                       }
+                       const std::vector<std::string> named = names_in(each->mistake);
+                       if (std::find(named.begin(), named.end(), mistake.name) == named.end())
+                           missing += fmt::format("case {} failed without naming {}\n", name, mistake.name);
+                       if (each->message.find(mistake.says) == std::string::npos &&
+                           each->waiting.find(mistake.says) == std::string::npos)
+                           missing += fmt::format("case {} failed without saying '{}'\n", name, mistake.says);
+                   }
+                   return run_.report.result(
+                       missing.empty(), where_, fmt::format("{} ({:.1f} s)", check, verdict.seconds),
+                       missing + words_of(verdict, [](const CaseVerdict&) { return false; }));
+               });
+    }
+
+    void check_mistakes() {
+        attempt("the mistakes' headers", [&] {
+            const std::vector<Mistake> mistakes = mistakes_of(run_.repository, lab_, track_);
+            run_.report.result(mistakes.size() >= least_mistakes, where_,
+                               fmt::format("there are at least {} mistakes", least_mistakes),
+                               fmt::format("there are {} in tests/{}/mistakes/{}", mistakes.size(), lab_.name,
+                                           name_of(track_)));
+            std::atomic<int> caught = 0;
+            // Most of them wait for a deadline: more of them than processors, where a start is cheap.
+            at_once(track_ == Track::posix ? 2 * processors() : processors(), mistakes.size(),
+                    [&](std::size_t i) { caught += is_caught(mistakes[i]); });
+            row_.mistakes = fmt::format("{}/{}", caught.load(), mistakes.size());
+            return true;
+        });
+    }
+
+    void check_alternatives() {
+        const std::vector<std::string> names = sources_in(run_.repository, lab_, "alternatives", track_);
+        run_.report.result(names.size() >= least_alternatives, where_,
+                           fmt::format("there are at least {} alternatives", least_alternatives),
+                           fmt::format("there are {} in tests/{}/alternatives/{}", names.size(), lab_.name,
+                                       name_of(track_)));
+        int accepted = 0;
+        for (const std::string& name : names) {
+            const std::string program =
+                fmt::format("alternatives/{}/{}/lab-{}", lab_.number, name, lab_.number);
+            accepted += earns_full_marks(judging(program_of(preset_, program)),
+                                         fmt::format("alternative {} earns full marks", name));
+        }
+        row_.alternatives = fmt::format("{}/{}", accepted, names.size());
+    }
+
+    void check_cheats() {
+        const std::vector<std::string> names = sources_in(run_.repository, lab_, "cheats", track_);
+        if (names.empty())
+            return;
+        int caught = 0;
+        for (const std::string& name : names) {
+            const std::string check = fmt::format("cheat {} earns 0", name);
+            const Judging cheat = judging(
+                program_of(preset_, fmt::format("cheats/{}/{}/lab-{}", lab_.number, name, lab_.number)));
+            caught +=
+                built(cheat.subject, check) && attempt(check, [&] {
+                    Verdict verdict;
+                    try {
+                        verdict = judge(run_.repository, cheat).verdict;
+                    } catch (const Failure& failure) {
+                        // Who kills the judge gets no verdict, and so no points; a student is told of a judge error.
+                        if (failure.code() != exit_code::judge_error)
+                            throw;
+                        return run_.report.result(true, where_, check + ", for there is no verdict", "");
+                    }
+                    return run_.report.result(verdict.points == 0 && verdict.max_points > 0 &&
+                                                  verdict.count(CaseOutcome::judge_error) == 0,
+                                              where_, fmt::format("{} ({:.1f} s)", check, verdict.seconds),
+                                              words_of(verdict, [](const CaseVerdict& each) {
+                                                  return each.outcome != CaseOutcome::passed &&
+                                                         each.outcome != CaseOutcome::judge_error;
+                                              }));
+                });
+        }
+        row_.cheats = fmt::format("{}/{}", caught, names.size());
+    }
+
+    const TestRun& run_;
+    Lab lab_;
+    Track track_;
+    std::string preset_, where_;
+    SummaryRow row_;
+};
+
+}  // namespace
+
+SummaryRow check_lab(const TestRun& run, const Lab& lab, Track track) {
+    return LabGates(run, lab, track).check();
+}
+
+std::string check_repeats(const TestRun& run, const Lab& lab, Track track) {
+    return LabGates(run, lab, track).check_repeats();
+}
+
+std::vector<std::string> sources_in(const Repository& repository, const Lab& lab, const std::string& kind,
+                                    Track track) {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (const fs::directory_entry& entry :
+         fs::directory_iterator(repository / "tests" / lab.name / kind / std::string(name_of(track)), error))
+        if (entry.path().extension() == ".cpp")
+            names.push_back(entry.path().stem().string());
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+bool has_threads(const Repository& repository, const std::string& source) {
+    const std::string text = read_file(repository / source).value_or("");
+    for (const char* header : {"<thread>", "<pthread.h>", "<future>"})
+        if (text.find(fmt::format("#include {}", header)) != std::string::npos)
+            return true;
+    return false;
+}
+
+std::vector<std::string> threaded_targets(const Repository& repository, const Lab& lab) {
+    std::vector<std::string> targets;
+    if (has_threads(repository, fmt::format("solutions/{}/posix.cpp", lab.name)))
+        targets.push_back("solution-" + lab.number);
+    try {
+        for (const Mistake& mistake : mistakes_of(repository, lab, Track::posix))
+            if (mistake.sanitizer == "thread")
+                targets.push_back(fmt::format("mistake-{}-{}", lab.number, mistake.name));
+    } catch (const Failure&) {
+        // A header that cannot be read is reported where the mistakes are checked.
+    }
+    return targets;
+}
+
+}  // namespace course

@@ -1,0 +1,160 @@
+// The `course` tool: what ./course calls when the machine is ready. One verb, one file; this one reads the
+// command line.
+
+#include "commands.hpp"
+#include "failure.hpp"
+#include "interrupt.hpp"
+#include "process.hpp"
+#include <cerrno>
+#include <CLI/CLI.hpp>
+#include <cstring>
+#include <fmt/format.h>
+#include <functional>
+
+using namespace course;
+
+namespace {
+
+constexpr const char* exit_codes = R"(Exit codes:
+  0    full marks, or done
+  1    judged, points are missing; or a check failed
+  2    wrong usage: unknown lab, case, track or option
+  3    the file does not compile
+  4    this machine is not ready: tool missing, disk full, cannot write
+  5    the judge failed, not the student
+  130  interrupted
+docs/exit-codes.md says more.)";
+
+// An answer that did not arrive is no success: `./course grade 01 > /full/disk/file`.
+int flushed(int code) {
+    errno = 0;
+    if (std::fflush(stdout) == 0 && !std::ferror(stdout))
+        return code;
+    if (errno == EPIPE)
+        return code;
+    fmt::print(stderr, "course: cannot write the answer to standard output: {}\n", std::strerror(errno));
+    return exit_code::machine;
+}
+
+void add_grading_options(CLI::App& verb, GradeOptions& options) {
+    verb.add_option("lab", options.lab, "the lab: 01, 1 or 01-anonymous-pipes")->required();
+    verb.add_option("--track", options.track, "posix or win32")->capture_default_str();
+    verb.add_option("--case", options.cases, "judge only this case (1.2); may be given again")
+        ->take_all()
+        ->allow_extra_args(false);
+    verb.add_flag("--solution", options.solution, "judge the reference instead of your file");
+    verb.add_option("--json", options.json,
+                    "write the verdict to this file as well (-: to standard output instead of the text)");
+    verb.add_option("--seed", options.seed,
+                    "draw the random payloads from this seed, as an earlier verdict printed it");
+}
+
+int run(int argc, char** argv) {
+    CLI::App app{
+        "IPC Labs: graded labs on inter-process communication. Without a command: the course at a glance."};
+    app.name("./course");
+    app.footer(exit_codes);
+    app.require_subcommand(0, 1);
+    app.set_help_flag("-h,--help", "print this and end");
+    std::function<int(const Repository&)> action = glance;
+    const auto verb = [&](CLI::App& parent, const char* name, const char* words,
+                          std::function<int(const Repository&)> does) {
+        CLI::App* sub = parent.add_subcommand(name, words);
+        sub->footer(exit_codes);
+        sub->callback([&action, does = std::move(does)] { action = does; });
+        return sub;
+    };
+
+    GradeOptions grading;
+    add_grading_options(
+        *verb(app, "grade", "build and judge a lab", [&](const Repository& r) { return grade(r, grading); }),
+        grading);
+    add_grading_options(*verb(app, "watch", "judge a lab at every save",
+                              [&](const Repository& r) { return watch(r, grading); }),
+                        grading);
+
+    std::vector<std::string> hint_words;
+    std::string track;
+    bool all_hints = false;
+    CLI::App* sub =
+        verb(app, "hint", "the next hint to a case, from gentle to nearly telling", [&](const Repository& r) {
+            return hint(r, hint_words.size() == 2 ? hint_words[0] : "", hint_words.back(), track, all_hints);
+        });
+    sub->add_option("case", hint_words, "the case: 1.2, or '01 1.2' to name the lab as well")
+        ->required()
+        ->expected(1, 2);
+    sub->add_option("--track", track, "posix or win32 (default: the one graded last)");
+    sub->add_flag("--all", all_hints, "all hints at once");
+
+    std::string reset_lab, reset_track = "posix";
+    sub = verb(app, "reset", "give a starter back as it was shipped; your file is kept aside",
+               [&](const Repository& r) { return reset(r, reset_lab, reset_track); });
+    sub->add_option("lab", reset_lab, "the lab: 01, 1 or 01-anonymous-pipes")->required();
+    sub->add_option("--track", reset_track, "posix or win32")->capture_default_str();
+
+    bool install = false;
+    sub = verb(app, "doctor", "is this machine ready, what is missing, for which track",
+               [&](const Repository& r) { return doctor(r, track); });
+    sub->add_option("--track", track, "look at one track only");
+    sub->add_flag("--install", install, "install what is missing for both tracks first (apt-get)");
+
+    TestOptions testing;
+    sub = verb(app, "test", "every check of the project itself",
+               [&](const Repository& r) { return test(r, testing); });
+    sub->add_option("--lab", testing.labs, "only this lab; may be given again")
+        ->take_all()
+        ->allow_extra_args(false);
+    sub->add_option("--track", testing.tracks, "only this track; may be given again")
+        ->take_all()
+        ->allow_extra_args(false);
+    sub->add_flag("--quick", testing.quick, "for development: 5 repeats, no sanitizers");
+
+    CLI::App* bench = app.add_subcommand("bench", "measure");
+    bench->require_subcommand(1);
+    BenchOptions benching;
+    sub = verb(*bench, "loop", "from save to verdict, beside the compile time alone",
+               [&](const Repository& r) { return bench_loop(r, benching); });
+    sub->add_option("--lab", benching.lab, "the lab whose solution is edited")->capture_default_str();
+    sub->add_option("--track", benching.tracks, "only this track; may be given again")
+        ->take_all()
+        ->allow_extra_args(false);
+    sub->add_option("--edits", benching.edits, "how many edits are measured")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1000));
+    sub->add_option("--json", benching.json, "write the figures to this file as well");
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        const bool asked_for_help = error.get_exit_code() == 0;
+        std::vector<std::string> verbs;
+        for (const CLI::App* each : app.get_subcommands({}))
+            verbs.push_back(each->get_name());
+        if (!asked_for_help && argc > 1 && argv[1][0] != '-' &&
+            std::find(verbs.begin(), verbs.end(), argv[1]) == verbs.end())
+            throw Failure(exit_code::usage, fmt::format("there is no command '{}'; the commands are {}",
+                                                        argv[1], joined(verbs)));
+        app.exit(error);
+        return asked_for_help ? exit_code::full_marks : exit_code::usage;
+    }
+    return action(find_repository());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    watch_for_interrupts();
+    adopt_orphans();
+    try {
+        return flushed(run(argc, argv));
+    } catch (const Failure& error) {
+        std::fflush(stdout);
+        fmt::print(stderr, "course: {}\n", error.what());
+        return error.code();
+    } catch (const std::exception& error) {
+        // What nobody foresaw (a file system that refuses, memory) is the machine's.
+        std::fflush(stdout);
+        fmt::print(stderr, "course: {}\n", error.what());
+        return exit_code::machine;
+    }
+}

@@ -1,0 +1,204 @@
+#include "verdict_text.hpp"
+
+#include "mistake.hpp"
+#include <algorithm>
+#include <cctype>
+#include <fmt/format.h>
+#include <sstream>
+
+namespace course {
+namespace {
+
+constexpr std::size_t label_width = 11;
+
+std::string track_option(Track track) {
+    return track == Track::posix ? "" : fmt::format(" --track {}", name_of(track));
+}
+
+std::string_view color_of(CaseOutcome outcome, const Style& style) {
+    switch (outcome) {
+    case CaseOutcome::passed:
+        return style.good;
+    case CaseOutcome::failed:
+    case CaseOutcome::judge_error:
+        return style.bad;
+    default:
+        return style.dim;
+    }
+}
+
+std::size_t widest(const Verdict& verdict, std::size_t (*measure)(const CaseVerdict&)) {
+    std::size_t width = 0;
+    for (const CaseVerdict& each : verdict.cases)
+        width = std::max(width, measure(each));
+    return width;
+}
+
+// "  passed         1.1  capture prints what the command wrote    8/8"
+std::string case_line(const Verdict& verdict, const CaseVerdict& each, const Style& style) {
+    const std::size_t words =
+        widest(verdict, [](const CaseVerdict& c) { return words_for(c.outcome).size(); });
+    const std::size_t names = widest(verdict, [](const CaseVerdict& c) { return c.name.size(); });
+    const std::size_t titles =
+        std::min<std::size_t>(widest(verdict, [](const CaseVerdict& c) { return columns(c.title); }), 90);
+    std::string line =
+        fmt::format("  {}{}{}  {}  {}  {:>2}/{}", color_of(each.outcome, style),
+                    padded(words_for(each.outcome), words), style.off, padded(visible(each.name), names),
+                    padded(visible(each.title), titles), each.points, each.max_points);
+    if (each.outcome == CaseOutcome::unavailable_here)
+        line.erase(line.find_last_not_of(' ', line.rfind("  ")) + 1);  // its points are in neither sum
+    if (each.seconds >= 1)
+        line += fmt::format("  {}{:.1f} s{}", style.dim, each.seconds, style.off);
+    return line + "\n";
+}
+
+std::string labelled(std::string_view label, std::string_view text, const Style& style) {
+    const std::size_t indent = 6 + label_width;
+    return fmt::format("      {}{}{}{}\n", style.dim, padded(label, label_width), style.off,
+                       wrapped(visible(text), terminal_width(), indent));
+}
+
+std::string details(const Repository& repository, const Lab& lab, Track track, const CaseVerdict& each,
+                    const Style& style) {
+    std::string text;
+    for (const auto& [key, value] : message_parts(each.message))
+        text += labelled(key, value, style);
+    if (!each.waiting.empty())
+        text += labelled("waiting", each.waiting, style);
+    for (const std::string& name : names_in(each.mistake)) {
+        const std::string title = mistake_title(repository, lab, track, name);
+        text += labelled("mistake", title.empty() ? name : fmt::format("{}: {}", name, title), style);
+    }
+    if (each.outcome == CaseOutcome::unavailable_here)
+        return text;
+    if (!each.section.empty())
+        text += labelled("read", fmt::format("{}#{}", handout_of(lab), each.section), style);
+    if (each.outcome == CaseOutcome::failed)
+        text += labelled("hint", fmt::format("./course hint {}{}", each.name, track_option(track)), style);
+    if (!each.rerun.empty())
+        text += labelled("again", each.rerun, style);
+    return text;
+}
+
+bool explained(CaseOutcome outcome) {
+    return outcome == CaseOutcome::failed || outcome == CaseOutcome::judge_error ||
+           outcome == CaseOutcome::unavailable_here;
+}
+
+std::string heading(const Lab& lab, Track track, const Verdict& verdict, const Style& style) {
+    return fmt::format("{}{}{} · {} · {}\n", style.bold, lab.name, style.off, name_of(track),
+                       visible(verdict.source));
+}
+
+}  // namespace
+
+FirstTask first_task(const std::string& source) {
+    std::istringstream stream(source);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(stream, line);)
+        lines.push_back(line);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        const std::size_t code_end = std::min(lines[i].find("//"), lines[i].size());
+        const std::size_t at = lines[i].find("not_implemented");
+        if (at == std::string::npos || at > code_end)
+            continue;
+        // The nearest line above (or this one) that begins in the first column and has a parameter list.
+        for (std::size_t j = i + 1; j-- > 0;) {
+            const std::string& line = lines[j];
+            const std::size_t open = line.find('(');
+            const bool definition = !line.empty() &&
+                                    (std::isalpha(static_cast<unsigned char>(line[0])) || line[0] == '_') &&
+                                    open != std::string::npos;
+            if (!definition)
+                continue;
+            std::size_t start = open;
+            while (start > 0 &&
+                   (std::isalnum(static_cast<unsigned char>(line[start - 1])) || line[start - 1] == '_'))
+                --start;
+            return {line.substr(start, open - start), static_cast<int>(j) + 1};
+        }
+        return {"", static_cast<int>(i) + 1};
+    }
+    return {};
+}
+
+const CaseVerdict* next_case(const Verdict& verdict) {
+    for (const CaseOutcome wanted : {CaseOutcome::failed, CaseOutcome::not_attempted})
+        for (const CaseVerdict& each : verdict.cases)
+            if (each.outcome == wanted)
+                return &each;
+    return nullptr;
+}
+
+std::string verdict_text(const Repository& repository, const Lab& lab, Track track, const Verdict& verdict,
+                         const Style& style) {
+    std::string text = heading(lab, track, verdict, style);
+    std::string exercise;
+    for (const CaseVerdict& each : verdict.cases) {
+        if (each.exercise != exercise) {
+            exercise = each.exercise;
+            text += fmt::format("\n{}{}{}{}\n", style.bold,
+                                std::isdigit(static_cast<unsigned char>(exercise[0])) ? "Exercise " : "",
+                                visible(exercise), style.off);
+        }
+        text += case_line(verdict, each, style);
+        if (explained(each.outcome))
+            text += details(repository, lab, track, each, style);
+    }
+    return text;
+}
+
+std::string verdict_text_short(const Repository& repository, const Lab& lab, Track track,
+                               const Verdict& verdict, const Style& style) {
+    std::string text = heading(lab, track, verdict, style) + "\n";
+    const CaseVerdict* first = next_case(verdict);
+    if (first && first->outcome == CaseOutcome::failed)
+        text += case_line(verdict, *first, style) + details(repository, lab, track, *first, style) + "\n";
+    for (const CaseVerdict& each : verdict.cases)
+        text += case_line(verdict, each, style);
+    return text;
+}
+
+std::string summary_text(const Lab& lab, Track track, const Verdict& verdict, const std::string& source,
+                         const Style& style) {
+    const bool full = verdict.full_marks();
+    std::string text = fmt::format("\n{}{}/{} points{}", full ? style.good : style.bold, verdict.points,
+                                   verdict.max_points, style.off);
+    if (const int unavailable = verdict.count(CaseOutcome::unavailable_here))
+        text += fmt::format(", {} case{} unavailable here and not counted", unavailable,
+                            unavailable == 1 ? "" : "s");
+    text += fmt::format("  {}({:.1f} s, seed {}){}\n", style.dim, verdict.seconds, visible(verdict.seed),
+                        style.off);
+    if (!verdict.confinement.empty())
+        text += fmt::format("{}subject: {}{}\n", style.dim, visible(verdict.confinement), style.off);
+    if (const int errors = verdict.count(CaseOutcome::judge_error))
+        text += fmt::format("{} case{} could not be judged; that is the judge's fault and takes no points "
+                            "for good. Run the command again.\n",
+                            errors, errors == 1 ? "" : "s");
+    const CaseVerdict* next = next_case(verdict);
+    if (full || !next || source.empty())
+        return text;
+    const bool untouched =
+        verdict.count(CaseOutcome::not_attempted) ==
+        static_cast<int>(verdict.cases.size()) - verdict.count(CaseOutcome::unavailable_here);
+    const FirstTask task = first_task(source);
+    if (untouched && task.line > 0) {
+        text += fmt::format("\nNothing is written yet. Read {}, then open {} at line {}{}.\nAfter that: "
+                            "./course watch {}{} judges it at every save.\n",
+                            handout_of(lab), source_of(lab, track), task.line,
+                            task.function.empty() ? "" : fmt::format(" and write {}()", task.function),
+                            lab.number, track_option(track));
+    } else if (next->outcome == CaseOutcome::failed) {
+        text += fmt::format("\nNext: case {}. Read {}#{}, or ask: ./course hint {}{}\n", next->name,
+                            handout_of(lab), next->section, next->name, track_option(track));
+    } else {
+        text += fmt::format(
+            "\nNext: case {}, {}{}.\n", next->name, visible(next->title),
+            task.line > 0 ? fmt::format(" ({}:{}{})", source_of(lab, track), task.line,
+                                        task.function.empty() ? "" : fmt::format(", {}()", task.function))
+                          : "");
+    }
+    return text;
+}
+
+}  // namespace course

@@ -1,0 +1,38 @@
+#pragma once
+
+/// @file
+/// A verdict as a person reads it.
+
+#include "labs.hpp"
+#include "terminal.hpp"
+#include "verdict.hpp"
+#include <string>
+
+namespace course {
+
+/// Where a starter's first function is still to be written.
+struct FirstTask {
+    std::string function;  ///< "capture"; empty if it cannot be told
+    int line = 0;
+};
+
+/// Finds the first `not_implemented` in a source, and the function around it.
+FirstTask first_task(const std::string& source);
+
+/// One line a case; what failed with everything that helps.
+std::string verdict_text(const Repository& repository, const Lab& lab, Track track, const Verdict& verdict,
+                         const Style& style);
+
+/// The same for `watch`: the first failure in full on top, then one line a case.
+std::string verdict_text_short(const Repository& repository, const Lab& lab, Track track,
+                               const Verdict& verdict, const Style& style);
+
+/// "35/100 points", and what to do next.
+/// @param source  the student's file, for the first task of an untouched starter; empty for a solution
+std::string summary_text(const Lab& lab, Track track, const Verdict& verdict, const std::string& source,
+                         const Style& style);
+
+/// The first case that was failed, else the first that was not attempted; null if there is none.
+const CaseVerdict* next_case(const Verdict& verdict);
+
+}  // namespace course
