@@ -58,7 +58,10 @@ std::string list_of(DWORD self, const std::vector<Holder>& holders) {
     return text;
 }
 
-// Everyone whose handle is of the type of `like` and fulfils the condition.
+// Who is asked for handles: the judge, this subject, and whoever else the judge started. Set by explain_hang().
+thread_local std::set<DWORD> family;
+
+// Everyone in the family whose handle is of the type of `like` and fulfils the condition.
 template <class Condition>
 std::vector<Holder> holders_where(HANDLE like, Condition condition) {
     std::vector<Holder> found;
@@ -70,7 +73,8 @@ std::vector<Holder> holders_where(HANDLE like, Condition condition) {
             type = entry.type;
     for (const nt::HandleEntry& entry : table) {
         const bool ours = entry.process == GetCurrentProcessId();
-        if (entry.type != type || (ours && entry.value == reinterpret_cast<std::uintptr_t>(like)))
+        if (entry.type != type || !family.contains(entry.process) ||
+            (ours && entry.value == reinterpret_cast<std::uintptr_t>(like)))
             continue;
         auto [at, fresh] = processes.try_emplace(entry.process);
         if (fresh && !ours)
@@ -408,7 +412,11 @@ std::string sentence(DWORD self, const Thread& thread) {
 
 std::vector<std::string> explain_hang(const Process& process) {
     std::vector<std::string> sentences;
-    for (const ProcessInfo& member : process.tree()) {
+    const std::vector<ProcessInfo> tree = process.tree();
+    family = nt::family();
+    for (const ProcessInfo& member : tree)
+        family.insert(member.id);
+    for (const ProcessInfo& member : tree) {
         const unique_handle handle(OpenProcess(rights_to_look, FALSE, member.id));
         if (!handle) {
             sentences.push_back(member.name + " (pid " + std::to_string(member.id) +

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <future>
+#include <map>
 #include <memory>
 #include <thread>
 #include <tlhelp32.h>
@@ -190,6 +191,32 @@ std::string short_name(const std::string& path) {
     if (name.size() > 4 && _stricmp(name.c_str() + name.size() - 4, ".exe") == 0)
         name.resize(name.size() - 4);
     return name;
+}
+
+std::set<DWORD> family() {
+    std::set<DWORD> found{GetCurrentProcessId()};
+    // By parents; and on Windows by the job of a case's process, which has those who lost their parent.
+    const ipc::unique_file snapshot(CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0));
+    std::multimap<DWORD, DWORD> children;
+    PROCESSENTRY32W entry{};
+    entry.dwSize = sizeof entry;
+    for (BOOL more = snapshot && Process32FirstW(snapshot.get(), &entry); more;
+         more = Process32NextW(snapshot.get(), &entry))
+        children.emplace(entry.th32ParentProcessID, entry.th32ProcessID);
+    std::vector<DWORD> parents{GetCurrentProcessId()};
+    while (!parents.empty()) {
+        const auto [first, last] = children.equal_range(parents.back());
+        parents.pop_back();
+        for (auto child = first; child != last; ++child)
+            if (found.insert(child->second).second)
+                parents.push_back(child->second);
+    }
+    alignas(ULONG_PTR) unsigned char buffer[16 * 1024];
+    auto* list = reinterpret_cast<JOBOBJECT_BASIC_PROCESS_ID_LIST*>(buffer);
+    if (QueryInformationJobObject(nullptr, JobObjectBasicProcessIdList, list, sizeof buffer, nullptr))
+        for (DWORD i = 0; i < list->NumberOfProcessIdsInList; ++i)
+            found.insert(static_cast<DWORD>(list->ProcessIdList[i]));
+    return found;
 }
 
 std::vector<DWORD> threads_of(DWORD process) {

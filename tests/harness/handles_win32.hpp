@@ -8,6 +8,7 @@
 #include "ipc/handle.hpp"
 #include <chrono>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,9 @@ ipc::unique_file null_device();
 std::string program_of(HANDLE process);
 /// "lab-01" for C:\…\lab-01.exe: messages read the same on both tracks.
 std::string short_name(const std::string& path);
+
+/// Ourselves and everyone that we started, directly or not: who else could hold what a subject waits for.
+std::set<DWORD> family();
 
 /// The ids of the process's threads, the first one first.
 std::vector<DWORD> threads_of(DWORD process);

@@ -273,8 +273,9 @@ void Stage::await(const std::function<bool(Deadline)>& attempt, const std::strin
             all_over = subject->process.wait(Deadline::in(milliseconds(0))) && nobody_lives(subject->process) && all_over;
         if (all_over) {
             end_if_not_attempted();
-            // Nobody is left who could still do it; what is on its way has one more chance.
-            if (attempt(Deadline::in(milliseconds(300))))
+            // Nobody is left who could still do it; what is on its way has one more chance. On a busy machine our own
+            // threads may need a while to read the end of a stream; where there is none to come, the attempt knows it.
+            if (attempt(Deadline::in(milliseconds(3000))))
                 return;
             fail({what, "it ended before that", "", "", otherwise});
         }
