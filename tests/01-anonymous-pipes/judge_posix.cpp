@@ -1,0 +1,126 @@
+// What only the posix track has: signals.
+
+#include "shared.hpp"
+
+#include <csignal>
+
+using namespace judge;
+
+EXERCISE("Exercise 3: filter") {
+
+CASE("1.19 a signal in the middle of a transfer loses nothing" * points(4) * section("signals-in-between") *
+     hints("A call that has done nothing wrong returns -1. What does errno say? And one that returns less than you asked for?",
+           "EINTR: a signal handler ran while the call was blocked. lab-01's main installs one for SIGUSR1. A write that was half done returns the half.",
+           "Where read(), write(), poll() or waitpid() fail with EINTR, call them again; after a short write go on with the rest.")) {
+    const Mistake eintr = "eintr-is-an-error";
+    stage.recognise("Interrupted system call", eintr);
+    stage.by_hand("lab-01 filter -- cat & kill -USR1 $!");
+    const std::string first = stage.random().word(30), second = stage.random().word(30);
+    auto signal_to = [](Subject& lab) { ::kill(static_cast<pid_t>(lab.process().id()), SIGUSR1); };
+    Puppet child = stage.puppet();
+    Subject lab = run(stage, verb({"filter"}, child));
+    starts(stage, lab, child);
+    has_own_pipes(stage, lab, child, {0, 1});
+    lab.feed(first);
+    child.read(first.size());
+    child.write(second);
+    lab.output_of(second.size());
+    settles(stage, lab, eintr);  // blocked in whatever it waits with
+    signal_to(lab);
+    lab.feed(second);
+    lab.close_input();
+    const Puppet::Moved rest = child.drain(eintr);
+    stage.require(rest.count == second.size(), {"the rest of the input arrives after the signal", std::to_string(rest.count) + " bytes of it", "", "", eintr});
+    child.write(first);
+    child.close_output();
+    settles(stage, lab, eintr);  // in waitpid() now
+    signal_to(lab);
+    lab.idles(eintr);
+    child.exit(2);
+    lab.prints(second + first, eintr);
+    lab.exits(2, eintr);
+
+    // Blocked in a write that is half done: the signal makes it a short one.
+    const std::string much = stage.random().bytes(400'000);
+    Puppet slow = stage.puppet();
+    Subject feeding = run(stage, verb({"feed"}, slow));
+    starts(stage, feeding, slow);
+    has_own_pipes(stage, feeding, slow, {0});
+    feeding.feed(much);
+    feeding.close_input();
+    settles(stage, feeding, eintr);
+    const std::string head = slow.read(10'000).bytes;  // room for a part of what it holds
+    settles(stage, feeding, eintr);
+    signal_to(feeding);
+    settles(stage, feeding, eintr);
+    const Puppet::Moved tail = slow.drain();
+    Hash hash;
+    hash.add(much.data() + head.size(), much.size() - head.size());
+    stage.require(head == much.substr(0, 10'000) && tail.hash == hash.hex(),
+                  {"all " + std::to_string(much.size()) + " bytes arrive, though a signal interrupted a write",
+                   std::to_string(head.size() + tail.count) + " bytes" + (head.size() + tail.count == much.size() ? ", but other ones" : ""), "", "",
+                   "short-write"});
+    slow.exit(0);
+    feeding.exits(0, eintr);
+}
+
+}
+
+EXERCISE("Exercise 4: pipeline") {
+
+CASE("1.20 real programs run as they do under a shell" * points(3) * section("what-the-child-inherits-besides") *
+     hints("yes writes for ever. What ends it when head has gone?",
+           "SIGPIPE, unless somebody told yes to ignore it. What you ignore when you call exec, the new program ignores too.",
+           "POSIX_SPAWN_SETSIGDEF for SIGPIPE, or signal(SIGPIPE, SIG_DFL) between fork() and exec.")) {
+    stage.recognise("yes .*waits in write.* whose read end is open in lab-", "read-end-kept-in-parent");
+    stage.by_hand("lab-01 pipeline --codes -- yes '|' head -n 2; echo $?");
+    Start plain;
+    plain.environment["LC_ALL"] = "C";
+    std::vector<std::string> words;
+    for (int i = 0; i < 2000; ++i)
+        words.push_back(stage.random().word(40));
+    auto text = [&] {
+        std::string all;
+        for (const std::string& word : words)
+            all += word + "\n";
+        return all;
+    };
+
+    Subject sort = run(stage, {"filter", "--", "sort"}, plain);
+    sort.feed(text());
+    sort.close_input();
+    std::sort(words.begin(), words.end());
+    sort.prints(text());
+    sort.exits(0);
+
+    Subject zip = run(stage, {"pipeline", "--", "gzip", "-c", "|", "gzip", "-dc", "|", "tee", "/dev/null"}, plain);
+    zip.feed(text());
+    zip.close_input();
+    zip.prints(text());
+    zip.exits(0);
+
+    Subject yes = run(stage, {"feed", "--", "head", "-n", "1"}, plain);
+    yes.feed(text() + text());
+    yes.prints(words.front() + "\n");
+    yes.close_input();
+    yes.exits(0, "sigpipe");
+
+    // As a shell with pipefail: yes is killed by the signal that a broken pipe sends.
+    Subject lab = run(stage, {"pipeline", "--codes", "--", "yes", "|", "head", "-n", "2"}, plain);
+    lab.prints("y\ny\n");
+    lab.exits(128 + SIGPIPE, "sigpipe-inherited");
+    lab.complains("stage 1: exit code 141", "sigpipe-inherited");
+
+    // The same where the lab program has reason to ignore the signal itself.
+    Puppet child = stage.puppet();
+    Subject feed = run(stage, verb({"feed"}, child));
+    starts(stage, feed, child);
+    const std::vector<std::string> odd = child.odd_signals();
+    stage.require(std::find(odd.begin(), odd.end(), "SIGPIPE ignored") == odd.end(),
+                  {"the command starts with SIGPIPE's default action, as from a shell", "SIGPIPE ignored", "", "", "sigpipe-inherited"});
+    feed.close_input();
+    child.exit(0);
+    feed.exits(0);
+}
+
+}
