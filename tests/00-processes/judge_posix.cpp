@@ -51,7 +51,8 @@ namespace {
 
 std::vector<std::string> children_of(std::uint32_t id) {
     std::vector<std::string> found;
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(id) + "/task")) {
+    std::error_code gone;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(id) + "/task", gone)) {
         std::ifstream list(thread.path() / "children");
         for (std::string child; list >> child;)
             found.push_back(child);

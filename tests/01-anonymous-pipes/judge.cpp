@@ -164,7 +164,7 @@ CASE("1.5 capture goes on reading when the command has ended but its child still
     child.exit(5);
     child.gone();
     // If it took the child's death for the end, it needs no more than this to show it.
-    lab.idles("read-until-exit");
+    goes_on_waiting(stage, lab, "read-until-exit");
     grandchild.write(late, "read-until-exit");
     grandchild.exit(0);
     lab.prints(early + late, "read-until-exit");
@@ -417,7 +417,7 @@ CASE("1.15 pipeline tells how each stage ended, and the last failure is its own"
     c.gone();
     b.exit(41);
     b.gone();
-    lab.idles("waits-for-the-last-only");
+    goes_on_waiting(stage, lab, "waits-for-the-last-only");
     a.exit(23);
     lab.exits(41, "codes-in-order-of-death, exit-code-lost");
     lab.complains("stage 1: exit code 23", "codes-in-order-of-death, exit-code-lost");
@@ -464,7 +464,7 @@ CASE("1.17 a stage that cannot be started ends those that run already" * points(
     starts(stage, lab, a);
     starts(stage, lab, b);
     are_joined(stage, {&a, &b});
-    lab.idles("failed-start-abandons-stages");
+    goes_on_waiting(stage, lab, "failed-start-abandons-stages");
     const std::string broken = b.pour(1 * MiB, 1, "failed-start-keeps-pipes").error;
     stage.require(!broken.empty(), {"the stage before the missing one writes into a broken pipe", "somebody has read what it wrote", "", "", ""});
     b.exit(1);

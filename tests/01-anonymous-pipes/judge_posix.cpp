@@ -27,6 +27,7 @@ CASE("1.19 a signal in the middle of a transfer loses nothing" * points(4) * sec
     lab.output_of(second.size());
     settles(stage, lab, eintr);  // blocked in whatever it waits with
     signal_to(lab);
+    settles(stage, lab, eintr);  // or the bytes could come before it has noticed the signal, and hide it
     lab.feed(second);
     lab.close_input();
     const Puppet::Moved rest = child.drain(eintr);

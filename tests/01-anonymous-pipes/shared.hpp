@@ -136,4 +136,10 @@ inline void settles(Stage& stage, Subject& lab, const Mistake& otherwise) {
     }, "everybody waits, since nobody can move a byte", otherwise);
 }
 
+// The lab program still waits for somebody, while others end around it.
+inline void goes_on_waiting(Stage& stage, Subject& lab, const Mistake& otherwise) {
+    settles(stage, lab, windows ? otherwise : "busy-waiting");
+    stage.require(lab.running(), {"lab program waits", "it ended", "", "", otherwise});
+}
+
 }  // namespace judge

@@ -215,6 +215,11 @@ void Client::ask(const std::string& text, const Mistake& on_hang) {
     write_all(state_->stage, state_->requests.get(), std::to_string(state_->id) + " " + text + "\n", "the server reads requests", on_hang);
 }
 
+bool Client::ask_if_room(const std::string& text) {
+    const std::string line = std::to_string(state_->id) + " " + text + "\n";
+    return ::write(state_->requests.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size());
+}
+
 std::string Client::answer(const Mistake& on_hang) {
     return next_line(state_->stage, state_->answers.get(), state_->got, "an answer for client " + std::to_string(state_->id), on_hang);
 }
@@ -307,11 +312,19 @@ std::vector<Asked> crowd(Stage& stage, Subject& server, const std::string& name,
     std::vector<Client> clients;
     for (std::size_t i = 0; i < texts.size(); ++i)
         clients.emplace_back(stage, name);
-    // All ask while the server is stopped: it finds their requests in one heap, as many to a read as fit.
+    // They ask while the server is stopped, as many as its FIFO has room for: it finds their requests in one heap.
     server.process().suspend();
-    for (std::size_t i = 0; i < texts.size(); ++i)
-        clients[i].ask(texts[i]);
-    server.process().resume();
+    bool room = true;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+        if (room && !clients[i].ask_if_room(texts[i])) {
+            room = false;
+            server.process().resume();
+        }
+        if (!room)
+            clients[i].ask(texts[i], on_hang);
+    }
+    if (room)
+        server.process().resume();
     std::vector<Asked> all;
     for (std::size_t i = 0; i < texts.size(); ++i)
         all.push_back({clients[i].id(), texts[i], clients[i].answer(on_hang)});
@@ -382,7 +395,7 @@ CASE("2.7 write puts a message up to PIPE_BUF bytes into the FIFO whole or not a
     const std::string before = stage.random().word(PIPE_BUF - text.size() - 1) + "\n";
     write_all(stage, other_writer.get(), before, "the FIFO takes what the other writer has to say", "");
     Subject lab = stage.start({"write", name, text});
-    lab.idles();
+    rests(stage, lab);
     int inside = 0;
     ipc::check(::ioctl(read_end.get(), FIONREAD, &inside), "ioctl", "FIONREAD");
     stage.require(inside == static_cast<int>(before.size()),

@@ -228,6 +228,10 @@ Client::Client(Client&&) noexcept = default;
 Client::~Client() = default;
 unsigned long Client::id() const { return GetCurrentProcessId(); }
 void Client::ask(const std::string& text, const Mistake&) { state_->end.send(text); }
+bool Client::ask_if_room(const std::string& text) {
+    ask(text);
+    return true;
+}
 std::string Client::answer(const Mistake& on_hang) { return next_message(state_->stage, state_->end, "an answer for the judge, its client", on_hang); }
 void Client::flood(const std::string& text, int count, const Mistake& on_hang) {
     for (int i = 0; i < count; ++i)

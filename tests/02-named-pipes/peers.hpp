@@ -21,6 +21,8 @@ std::string fresh_name(Stage& stage);
 void expect_name_and_remove(Stage& stage, const std::string& name);
 /// Tells a server to stop, politely; it does.
 void stop(Subject& server);
+/// Subject::idles(), and it does not even want to run: on a busy machine who burns the processor may get little of it.
+void rests(Stage& stage, Subject& lab, const Mistake& otherwise = "busy-waiting");
 bool name_exists(Stage& stage, const std::string& name);
 
 /// Writes to whoever reads the name; comes when there is somebody.
@@ -68,6 +70,8 @@ public:
     /// The id that the server must know it by.
     unsigned long id() const;
     void ask(const std::string& text, const Mistake& on_hang = {});
+    /// The same without waiting; false if the server's FIFO is full.
+    bool ask_if_room(const std::string& text);
     std::string answer(const Mistake& on_hang = {});
     /// Asks as often as it gets rid of it, up to `count` times, and reads nothing.
     void flood(const std::string& text, int count, const Mistake& on_hang = {});

@@ -58,7 +58,8 @@ std::string list_of(DWORD self, const std::vector<Holder>& holders) {
     return text;
 }
 
-// Who is asked for handles: the judge, this subject, and whoever else the judge started. Set by explain_hang().
+// Who is asked for handles: the judge, this subject, and whoever else the judge started. Set by
+// explain_hang().
 thread_local std::set<DWORD> family;
 
 // Everyone in the family whose handle is of the type of `like` and fulfils the condition.

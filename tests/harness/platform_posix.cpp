@@ -149,18 +149,19 @@ bool write_file(const char* path, const char* text) {
     return done;
 }
 
-// A mount namespace in which the hidden directories are empty. Needs root, or user namespaces.
+// A mount namespace in which the hidden directories are empty, within a user namespace of its own: without that, the
+// /proc/PID/root of any other process of this user would be a way around it. Where user namespaces are not to be had,
+// root gets the mount namespace alone.
 bool hide_directories(const Birth& birth) {
     if (!birth.hidden[0])
         return true;
-    if (::unshare(CLONE_NEWNS) != 0) {
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) {
         ::prctl(PR_SET_DUMPABLE, 1);  // or our own uid_map would belong to root; exec follows in a moment
-        if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
-            return false;
         write_file("/proc/self/setgroups", "deny");
         if (!write_file("/proc/self/uid_map", birth.uid_map) || !write_file("/proc/self/gid_map", birth.gid_map))
             return false;
-    }
+    } else if (::unshare(CLONE_NEWNS) != 0)
+        return false;
     if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
         return false;
     for (const char* const* path = birth.hidden; *path; ++path)
