@@ -75,7 +75,8 @@ std::vector<std::string> judging_targets(const Lab& lab, const std::string& subj
 
 Command judge_command(const Repository& repository, const Judging& judging) {
     Command command{
-        judge_program(repository, judging.lab, judging.track), repository.root, std::chrono::minutes(10), {}};
+        judge_program(repository, judging.lab, judging.track), repository.root,
+        judging.cases.empty() ? std::chrono::minutes(3) : std::chrono::minutes(1), {}};
     const auto add = [&](const std::string& option, const std::string& value) {
         command.arguments.push_back(option);
         command.arguments.push_back(value);

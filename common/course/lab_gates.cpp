@@ -106,7 +106,7 @@ public:
             int same = 0;
             std::string words;
             for (int i = 0; i < run_.options.repeats; ++i) {
-                const Verdict verdict = judge(run_.repository, solution).verdict;
+                const Verdict verdict = verdict_on(solution);
                 if (verdict.full_marks())
                     ++same;
                 else
@@ -143,6 +143,26 @@ private:
         }
     }
 
+    // A judge that fails says nothing of its subject: that is said, and it is asked again. Wine's server has been seen to
+    // die under load, and whoever waits for it then waits for ever: it is started anew.
+    Verdict verdict_on(const Judging& judging) {
+        for (int again = 0; again < 2; ++again) {
+            try {
+                const Verdict verdict = judge(run_.repository, judging).verdict;
+                if (verdict.count(CaseOutcome::judge_error) == 0)
+                    return verdict;
+                run_.report.note(fmt::format("repeat  {}: a judge error in {}", where_, judging.subject));
+            } catch (const Failure& failure) {
+                if (failure.code() != exit_code::judge_error)
+                    throw;
+                run_.report.note(fmt::format("repeat  {}: {}: {}", where_, judging.subject, failure.what()));
+            }
+            if (track_ == Track::win32)
+                end_adopted("wine");
+        }
+        return judge(run_.repository, judging).verdict;
+    }
+
     bool sanitized() const { return track_ == Track::posix && !run_.options.quick; }
 
     bool built(const std::string& subject, const std::string& check) {
@@ -153,7 +173,7 @@ private:
 
     bool earns_full_marks(const Judging& judging, const std::string& check, std::string* points = nullptr) {
         return built(judging.subject, check) && attempt(check, [&] {
-                   const Verdict verdict = judge(run_.repository, judging).verdict;
+                   const Verdict verdict = verdict_on(judging);
                    if (points)
                        *points = fmt::format("{}/{}", verdict.points, verdict.max_points);
                    return run_.report.result(verdict.full_marks(), where_,
@@ -241,7 +261,7 @@ private:
         wrong.cases = mistake.cases;
         wrong.jobs = 1;
         return built(wrong.subject, check) && attempt(check, [&] {
-                   const Verdict verdict = judge(run_.repository, wrong).verdict;
+                   const Verdict verdict = verdict_on(wrong);
                    std::string missing;
                    for (const std::string& name : mistake.cases) {
                        const CaseVerdict* each = verdict.find(name);
@@ -270,8 +290,9 @@ private:
                                fmt::format("there are {} in tests/{}/mistakes/{}", mistakes.size(), lab_.name,
                                            name_of(track_)));
             std::atomic<int> caught = 0;
-            // Most of them wait for a deadline: more of them than processors, where a start is cheap.
-            at_once(track_ == Track::posix ? 2 * processors() : processors(), mistakes.size(),
+            // Most of them wait for a deadline: more of them than processors. Under Wine all programs share one
+            // server and its process ids: one judge at a time.
+            at_once(track_ == Track::posix ? 2 * processors() : 1, mistakes.size(),
                     [&](std::size_t i) { caught += is_caught(mistakes[i]); });
             row_.mistakes = fmt::format("{}/{}", caught.load(), mistakes.size());
             return true;

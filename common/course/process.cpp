@@ -195,6 +195,30 @@ void adopt_orphans() {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
+void end_adopted(const std::string& word) {
+    const ipc::Deadline limit = ipc::Deadline::in(std::chrono::seconds(5));
+    for (bool some = true; some && !limit.expired();) {
+        some = false;
+        {
+            const std::lock_guard lock(children_mutex);
+            std::error_code error;
+            for (const fs::directory_entry& task : fs::directory_iterator("/proc/self/task", error)) {
+                std::ifstream list(task.path() / "children");
+                for (pid_t child = 0; list >> child;) {
+                    const fs::path program = fs::read_symlink(fmt::format("/proc/{}/exe", child), error);
+                    if (children.contains(child) || program.filename().string().find(word) == std::string::npos)
+                        continue;
+                    ::kill(child, SIGKILL);
+                    some = true;
+                }
+            }
+        }
+        bury_orphans();
+        if (some)
+            ::poll(nullptr, 0, 5);
+    }
+}
+
 fs::path find_program(const std::string& program) {
     const char* variable = std::getenv("PATH");
     std::string_view rest = variable ? variable : "/usr/local/bin:/usr/bin:/bin";

@@ -36,6 +36,9 @@ Outcome run(const Command& command);
 /// orphan, and in a container nobody else may be there to bury them: thousands would fill the process table.
 void adopt_orphans();
 
+/// Kills what was adopted and whose program file's name contains `word`, and buries it.
+void end_adopted(const std::string& word);
+
 /// Whether `program` is found in PATH; where.
 std::filesystem::path find_program(const std::string& program);
 
