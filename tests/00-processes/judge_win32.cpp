@@ -94,8 +94,10 @@ CASE("0.24 stop says at once that a process has gone though its number is still 
     first.exits(0, "wrong-identity");
     stage.await([&](Deadline deadline) { return WaitForSingleObject(kept.get(), deadline.wait_ms()) == WAIT_OBJECT_0; }, "the program ends", "");
     Subject stop = stage.start({"stop", identity});
-    stop.exits(1, "terminates-the-dead");
-    stop.complains("nobody was stopped");
+    const Ended how = stop.ends();
+    stage.require(how.code == 1 && stop.errors().find("nobody was stopped") != std::string::npos,
+                  {"exit code 1 and the words 'nobody was stopped', for it has ended already", how.text() + ", saying " + shown(stop.errors(), 200),
+                   "", "", "terminates-the-dead"});
 }
 
 CASE("0.25 a process that goes on alone takes none of our handles with it" * points(3) * section("what-a-child-inherits") *

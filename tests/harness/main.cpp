@@ -101,10 +101,17 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
     while (!over && !judge::interrupted() && !deadline.expired())
         over = process.wait(Deadline::in(milliseconds(100)));
     const std::string ending = over ? process.ended().text() : "";
-    process.end_tree();
-    if (!over)
+    std::string left;
+    try {
+        process.end_tree();
+    } catch (const std::exception& error) {
+        left = error.what();
+    }
+    if (!over || !left.empty())
         words.abort();
     reader.join();
+    if (!left.empty())
+        return no_result(left);
     if (complete)
         try {
             const nlohmann::json json = nlohmann::json::parse(line.substr(0, line.find('\n')));
