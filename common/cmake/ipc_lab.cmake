@@ -16,10 +16,15 @@ function(ipc_add_lab lab)
     message(FATAL_ERROR "labs/${lab} has no main.cpp; a lab needs labs/${lab}, tests/${lab} and a line in CMakeLists.txt")
   endif()
 
+  # What a lab needs beyond the C and C++ libraries it says in a file of its own: lab_libraries, judge_libraries.
+  set(lab_libraries)
+  set(judge_libraries)
+  include("${folder}/libraries.cmake" OPTIONAL)
+
   # The given part of the lab program is compiled once for all its subjects.
   add_library(lab-${number}-main OBJECT "${folder}/main.cpp")
   target_include_directories(lab-${number}-main PUBLIC "${folder}")
-  target_link_libraries(lab-${number}-main PUBLIC ipc PRIVATE ipc_headers ipc_strict)
+  target_link_libraries(lab-${number}-main PUBLIC ipc ${lab_libraries} PRIVATE ipc_headers ipc_strict)
 
   add_executable(lab-${number} "${folder}/${IPC_TRACK}.cpp")
   target_link_libraries(lab-${number} PRIVATE lab-${number}-main ipc_warnings)
@@ -27,7 +32,7 @@ function(ipc_add_lab lab)
   file(GLOB judge_sources CONFIGURE_DEPENDS "${tests}/judge.cpp" "${tests}/judge_${IPC_TRACK}.cpp")
   add_executable(judge-${number} ${judge_sources})
   target_compile_definitions(judge-${number} PRIVATE JUDGE_LAB="${lab}")
-  target_link_libraries(judge-${number} PRIVATE judge_harness ipc_strict)
+  target_link_libraries(judge-${number} PRIVATE judge_harness ipc_strict ${judge_libraries})
   add_dependencies(judge-${number} puppet)
 
   ipc_add_judging(lab-${number} ${number} student)

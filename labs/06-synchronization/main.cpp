@@ -41,7 +41,7 @@ const char* const usage = R"(usage: lab-06 VERB ...
   breakfast [--rounds R]     a vendor and a customer, each a process
   breakfast vendor|customer NAME [--rounds R] [--article [--timeout MS]]
                              one of them; --article as the article has it, which hangs or not as it happens
-  --step                     (count, wait, breakfast) goes on at each step only when a line of input comes
+  --step                     (count, hold, wait, breakfast) goes on at each step only when a line of input comes
 exit codes: limit's are the command's own, 127 command not found, 126 not to be run;
 0 done, 124 the time was over, 2 wrong usage, 1 anything else that the system refused)";
 
@@ -363,6 +363,8 @@ int hold(const Options& options) {
     wants_names("hold", options, 1, options.permits ? 1 : 2);
     Holding holding(options);
     ipc::print("waiting\n");
+    if (options.step)
+        next_line();
     Taken taken = Taken::yes;
     unsigned held = 0;
     for (; held < options.times.value_or(1); ++held)

@@ -301,6 +301,15 @@ CASE("2.13 request says at once that nobody serves the name" * points(3) * secti
     lab.complains(name);
     lab.prints("");
     stage.require(!name_exists(stage, name), {"a client makes no server's name", "it has made " + name, "", "", "waits-for-a-server"});
+    // And where there is one, it asks.
+    Server server(stage, name);
+    const std::string text = stage.random().word(9);
+    Subject again = stage.start({"request", name, text});
+    const std::string got = server.request(again.process().id());
+    stage.require(got == text, {"the request " + shown(text), difference(got, text), "", "", ""});
+    server.answer("yes");
+    again.exits(0);
+    server.close();
 }
 
 CASE("2.14 request notices that the server dies before it has answered" * points(5) * section("the-server-dies") *

@@ -429,6 +429,14 @@ CASE("2.10 what is no FIFO is refused and left as it was" * points(4) * section(
         lab.prints("", mistake);
         ::unlink(path.c_str());
     }
+    // What is a FIFO is taken, though somebody else has made it.
+    const std::string name = fresh_name(stage), text = stage.random().word(20);
+    make_fifo(path_of(stage, name));
+    Subject reader = stage.start({"read", name}), writer = stage.start({"write", name, text});
+    reader.prints("I pid [" + std::to_string(reader.process().id()) + "] received a message => " + text + "\n");
+    reader.exits(0);
+    writer.exits(0);
+    expect_name_and_remove(stage, name);
 }
 
 CASE("2.11 what is made has mode 0600 whatever the umask is" * points(4) * section("who-may-come-in") *
