@@ -192,7 +192,7 @@ std::vector<std::string> explain_hang(const Process& process) {
         }
         const auto pid = static_cast<pid_t>(member.id);
         std::set<std::string> said;  // ten threads that wait alike are one sentence
-        for (pid_t thread : proc::threads(pid)) {
+        for (pid_t thread : proc::threads_of_the_program(pid)) {
             const std::string what = sentence(pid, thread);
             if (said.insert(what).second)
                 sentences.push_back(named(pid) + (thread == pid ? " " : ", in another thread, ") + what);
@@ -253,7 +253,7 @@ std::string Process::stillness() const {
         if (member.zombie)
             continue;
         const auto pid = static_cast<pid_t>(member.id);
-        for (pid_t thread : proc::threads(pid)) {
+        for (pid_t thread : proc::threads_of_the_program(pid)) {
             const char state = proc::state(pid, thread);
             const proc::Call call = proc::call(pid, thread);
             if ((state != 'S' && state != 'T' && state != 't') || call.running || (state == 'S' && wakes_by_itself(pid, call)))

@@ -50,10 +50,12 @@ std::uint64_t seed_for(std::uint64_t seed, const std::string& name) {
 }
 
 // The process of one case: plays it and writes the result as one line to standard output, which only the coordinator reads.
+// The seed comes by standard input: a command line can be read by everybody, and whoever knows the seed knows the payloads.
 int play_one(const Options& options) {
     judge::CaseOptions& given = judge::case_options();
     given.subject = options.subject;
-    given.seed = seed_for(std::stoull(options.seed, nullptr, 16), options.one_case);
+    if (!(std::cin >> std::hex >> given.seed))
+        throw std::runtime_error("--one-case is for the judge itself: it gives the case its seed by standard input");
     given.time_scale = options.time_scale;
     given.hidden = options.hidden;
     given.confinement = judge::prepare_case_process(options.hidden);
@@ -75,14 +77,19 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
     if (info.windows_only && judge::under_wine())
         return {{"unavailable here", "note: " + info.why, "", "", 0}, ""};
     judge::StartRequest request;
-    request.command = {judge::own_program(), "--one-case", info.name, "--subject", options.subject, "--seed", options.seed,
+    request.command = {judge::own_program(), "--one-case", info.name, "--subject", options.subject,
                        "--time-scale", std::to_string(options.time_scale)};
     for (const std::string& path : options.hidden)
         request.command.insert(request.command.end(), {"--hide", path});
     auto [words, end] = judge::make_pipe();
     request.output = std::move(end);
     request.share_error = true;
+    auto [seed_end, seed] = judge::make_pipe();
+    request.input = std::move(seed_end);
     judge::Process process = judge::Process::start(std::move(request));
+    const std::string seed_line = hex(seed_for(std::stoull(options.seed, nullptr, 16), info.name)) + "\n";
+    seed.write(seed_line.data(), seed_line.size());
+    seed.close();
 
     std::string line;
     std::atomic<bool> complete = false;

@@ -52,7 +52,7 @@ private:
     };
     std::shared_ptr<Progress> progress_ = std::make_shared<Progress>();
 #else
-    bool aborted_ = false;
+    std::shared_ptr<std::atomic<bool>> aborted_ = std::make_shared<std::atomic<bool>>(false);
 #endif
 };
 

@@ -38,7 +38,7 @@ using ipc::throw_last_error;
 namespace {
 
 // True once `events` are there; false when the stream was aborted meanwhile.
-bool wait_for(int descriptor, short events, const bool& aborted) {
+bool wait_for(int descriptor, short events, const std::atomic<bool>& aborted) {
     while (!aborted) {
         pollfd entry{descriptor, events, 0};
         if (::poll(&entry, 1, 20) > 0)
@@ -51,7 +51,7 @@ bool wait_for(int descriptor, short events, const bool& aborted) {
 
 std::size_t Stream::read(char* to, std::size_t size) {
     for (;;) {
-        if (!wait_for(end_.get(), POLLIN, aborted_))
+        if (!wait_for(end_.get(), POLLIN, *aborted_))
             return 0;
         const ssize_t count = ::read(end_.get(), to, size);
         if (count >= 0)
@@ -63,7 +63,7 @@ std::size_t Stream::read(char* to, std::size_t size) {
 
 std::size_t Stream::write(const char* from, std::size_t size) {
     for (;;) {
-        if (!wait_for(end_.get(), POLLOUT, aborted_))
+        if (!wait_for(end_.get(), POLLOUT, *aborted_))
             return 0;
         // POLLOUT promises room for PIPE_BUF bytes; more could block beyond the reach of abort().
         const ssize_t count = ::write(end_.get(), from, std::min<std::size_t>(size, PIPE_BUF));
@@ -76,7 +76,7 @@ std::size_t Stream::write(const char* from, std::size_t size) {
     }
 }
 
-void Stream::abort() { aborted_ = true; }
+void Stream::abort() { *aborted_ = true; }
 
 std::pair<Stream, Stream> make_pipe(std::size_t capacity) {
     int ends[2];

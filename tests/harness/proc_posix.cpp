@@ -1,5 +1,6 @@
 #include "proc_posix.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <dirent.h>
@@ -60,6 +61,15 @@ std::string link(const std::string& file) {
 std::vector<pid_t> all_processes() { return numbers_in("/proc"); }
 
 std::vector<pid_t> threads(pid_t pid) { return numbers_in(path(pid, "task")); }
+
+std::vector<pid_t> threads_of_the_program(pid_t pid) {
+    std::vector<pid_t> all = threads(pid);
+    if (all.size() < 2 || contents(path(pid, "maps")).find("/libtsan.so") == std::string::npos)
+        return all;
+    std::sort(all.begin(), all.end());
+    all.erase(all.begin() + 1);  // its runtime starts it before main(), right behind the first thread
+    return all;
+}
 
 std::vector<pid_t> children(pid_t pid) {
     std::vector<pid_t> found;

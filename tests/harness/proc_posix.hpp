@@ -44,6 +44,10 @@ std::vector<Descriptor> descriptors(pid_t pid);
 std::string memory(pid_t pid, std::uint64_t address, std::size_t size);
 /// A text that ends with NUL.
 std::string text(pid_t pid, std::uint64_t address);
+/// The threads of a process that run its program: not the one that ThreadSanitizer keeps for itself, which looks around
+/// ten times a second.
+std::vector<pid_t> threads_of_the_program(pid_t pid);
+
 /// The file that is mapped shared at `address`, or empty for private memory.
 std::string shared_mapping(pid_t pid, std::uint64_t address);
 

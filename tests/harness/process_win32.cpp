@@ -279,11 +279,16 @@ Process Process::start(StartRequest request) {
     const DWORD group = nt::under_wine() ? 0 : CREATE_NEW_PROCESS_GROUP;
     PROCESS_INFORMATION started{};
     // Suspended until it is in the job: whatever it starts is in there too.
-    if (!CreateProcessW(program.c_str(), line.data(), nullptr, nullptr, TRUE,
-                        CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | EXTENDED_STARTUPINFO_PRESENT | group,
-                        environment.data(), directory.empty() ? nullptr : directory.c_str(),
-                        &info.StartupInfo, &started))
-        throw_last_error("CreateProcess", request.command[0]);
+    const auto create = [&] {
+        return CreateProcessW(program.c_str(), line.data(), nullptr, nullptr, TRUE,
+                              CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | EXTENDED_STARTUPINFO_PRESENT | group,
+                              environment.data(), directory.empty() ? nullptr : directory.c_str(),
+                              &info.StartupInfo, &started) != FALSE;
+    };
+    // Wine gives a new process ten seconds to say hello, and on a very busy machine that is too short now and then.
+    for (int again = 0; !create(); ++again)
+        if (!nt::under_wine() || again == 2 || GetLastError() != ERROR_INTERNAL_ERROR)
+            throw_last_error("CreateProcess", request.command[0]);
     const unique_handle thread(started.hThread);
     state->process.reset(started.hProcess);
     state->id = started.dwProcessId;

@@ -256,6 +256,16 @@ static bool nobody_lives(const Process& process) {
     return std::all_of(tree.begin(), tree.end(), [](const ProcessInfo& one) { return one.zombie; });
 }
 
+bool Stage::State::all_is_read() const {
+    for (const auto& subject : subjects) {
+        const std::lock_guard lock(subject->mutex);
+        for (const Reader* reader : {&subject->output, &subject->errors})
+            if (!reader->ended && !reader->held)
+                return false;
+    }
+    return true;
+}
+
 void Stage::await(const std::function<bool(Deadline)>& attempt, const std::string& what, const Mistake& otherwise) {
     const double scale = state_.options.time_scale;
     const auto begin = steady_clock::now();
@@ -273,9 +283,13 @@ void Stage::await(const std::function<bool(Deadline)>& attempt, const std::strin
             all_over = subject->process.wait(Deadline::in(milliseconds(0))) && nobody_lives(subject->process) && all_over;
         if (all_over) {
             end_if_not_attempted();
-            // Nobody is left who could still do it; what is on its way has one more chance. On a busy machine our own
-            // threads may need a while to read the end of a stream; where there is none to come, the attempt knows it.
-            if (attempt(Deadline::in(milliseconds(3000))))
+            // Nobody is left who could still do it; what is on its way gets another chance. On a busy machine our own
+            // threads may need a while to read the end of a stream.
+            const Deadline late = Deadline::in(milliseconds(3000));
+            while (!state_.all_is_read() && !late.expired())
+                if (attempt(Deadline::in(milliseconds(40))))
+                    return;
+            if (attempt(Deadline::in(milliseconds(200))))
                 return;
             fail({what, "it ended before that", "", "", otherwise});
         }

@@ -92,6 +92,8 @@ struct Stage::State {
     ~State();
     /// Waits for leftovers to go, and fails the case if they do not. Called when the story has come to its end.
     void finish(Stage& stage);
+    /// Whether every subject's output has come to its end and is here, as far as anybody reads it.
+    bool all_is_read() const;
 
     const CaseOptions& options;
     Random random;
