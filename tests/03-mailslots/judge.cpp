@@ -391,7 +391,7 @@ CASE("3.12 post waits for room as long as it was told and no longer" * points(by
 
 EXERCISE("Exercise 3: many listeners, and some of them dead or stuck") {
 
-CASE("3.13 a broadcast reaches everyone once" * points(3) * section("exercise-3-many-listeners") *
+CASE("3.17 a broadcast reaches everyone once" * points(3) * section("exercise-3-many-listeners") *
      hints("What does the system offer on one machine, to send one message to many slots?",
            "Nothing: a slot has one owner, and a message goes into one slot. A broadcast is a round.",
            "post() to each name, in a loop.")) {
@@ -416,7 +416,7 @@ CASE("3.13 a broadcast reaches everyone once" * points(3) * section("exercise-3-
         stage.require(slot.empty(), {"one message in each slot", "more than one", "", "", "sent-twice"});
 }
 
-CASE("3.14 one dead listener and one stuck one keep the message from nobody else" * points(by_track(8, 10)) * section("one-full-receiver") *
+CASE("3.18 one dead listener and one stuck one keep the message from nobody else" * points(by_track(8, 10)) * section("one-full-receiver") *
      hints("Five listeners; the second is dead, the third has not read for an hour. When does the fifth get the message?",
            "A blocking send waits for the stuck one for ever; an exception for the dead one ends the round. Neither may happen.",
            "post() with an expired deadline for each; put everyone who was not reached into the result, and go on.")) {
@@ -455,7 +455,7 @@ CASE("3.14 one dead listener and one stuck one keep the message from nobody else
             stage.require(*message == "x", {"the stuck listener gets nothing", "the message was queued after all", "", "", "arrives-after-all"});
 }
 
-CASE("3.15 several senders at once: nothing is lost or mixed up and each one's order is kept" * points(4) * section("one-call-one-message") *
+CASE("3.19 several senders at once: nothing is lost or mixed up and each one's order is kept" * points(4) * section("one-call-one-message") *
      hints("Who makes sure that two messages do not run into each other?",
            "The system does, as long as one message is one call on the sender's side too. And when the slot is full, who waits?",
            "One send() (WriteFile) for each message. On EAGAIN wait for room and send the same message again.")) {
@@ -500,7 +500,7 @@ CASE("3.15 several senders at once: nothing is lost or mixed up and each one's o
 
 EXERCISE("Exercise 4: numbers make loss visible") {
 
-CASE("3.16 numbered messages say whose they are and count from 1" * points(2) * section("numbers-make-loss-visible") *
+CASE("3.13 numbered messages say whose they are and count from 1" * points(2) * section("numbers-make-loss-visible") *
      hints("What must a message carry, so that the receiver knows that one is missing?",
            "Whose it is and which in the row. The text may hold anything, spaces too, and may be empty.",
            "\"#\" + sender + \" \" + number + \" \" + text.")) {
@@ -523,7 +523,7 @@ CASE("3.16 numbered messages say whose they are and count from 1" * points(2) * 
     lab.exits(0);
 }
 
-CASE("3.17 listen tells what is missing and late and a duplicate for each sender" * points(4) * section("numbers-make-loss-visible") *
+CASE("3.14 listen tells what is missing and late and a duplicate for each sender" * points(4) * section("numbers-make-loss-visible") *
      hints("Numbers 1, 2, 5 have come. What do you know now? And when 4 comes?",
            "Higher than due: a hole up to it. Lower: it is either in a hole, and then it is late, or it was here before.",
            "Keep the holes as first and last number. A late one splits its hole in two, or shortens it, or closes it.")) {
@@ -563,7 +563,7 @@ CASE("3.17 listen tells what is missing and late and a duplicate for each sender
     nothing_left(stage);
 }
 
-CASE("3.18 whatever comes in: a text without a number is a text and a huge number costs nothing" * points(2) * section("numbers-make-loss-visible") *
+CASE("3.15 whatever comes in: a text without a number is a text and a huge number costs nothing" * points(2) * section("numbers-make-loss-visible") *
      hints("Anybody may post anything into your slot. What is the worst number he can send?",
            "One that does not fit into 64 bits; 0; none at all. And one that fits: 18446744073709551615, right after 1.",
            "std::from_chars tells overflow and what it did not read; a hole is two numbers, not a list of all that are in it.")) {
@@ -599,7 +599,7 @@ CASE("3.18 whatever comes in: a text without a number is a text and a huge numbe
     nothing_left(stage);
 }
 
-CASE("3.19 what a sender could not deliver is what the listener misses" * points(3) * section("numbers-make-loss-visible") *
+CASE("3.16 what a sender could not deliver is what the listener misses" * points(3) * section("numbers-make-loss-visible") *
      hints("The sender knows that a message was lost. How does the receiver come to know it?",
            "A lost message keeps its number: the next one that gets through has a higher one.",
            "post() must say Delivery::full exactly when the message is not in the slot; enter() does the rest.")) {

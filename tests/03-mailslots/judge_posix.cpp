@@ -296,7 +296,7 @@ CASE("3.21 two take over the same dead name: one gets it and nobody loses his" *
     stage.require(slots_left(stage).empty(), {"a listener's name goes with it", "", slots_left(stage), "", "name-left-behind"});
 }
 
-CASE("3.25 the name goes while its owner still answers" * points(3) * section("a-look-is-not-a-lock") *
+CASE("3.22 the name goes while its owner still answers" * points(3) * section("a-look-is-not-a-lock") *
      hints("Two things go when a listener ends: the name and the socket. What does the world look like between the two?",
            "After close() and before unlink() the name looks abandoned. The next owner may take it over just then, and your unlink() takes it away from him.",
            "In close_slot(): unlink() first, then close the socket.")) {
@@ -319,7 +319,7 @@ CASE("3.25 the name goes while its owner still answers" * points(3) * section("a
     stage.require(slots_left(stage).empty(), {"a listener's name goes with it", "", slots_left(stage), "", "name-left-behind"});
 }
 
-CASE("3.22 what is no dead slot is left alone" * points(3) * section("the-name-that-outlives-its-owner") *
+CASE("3.23 what is no dead slot is left alone" * points(3) * section("the-name-that-outlives-its-owner") *
      hints("A file of yours happens to have that name. What becomes of it?",
            "connect() says ECONNREFUSED to a plain file too, and EPROTOTYPE to a living stream socket. Only one of all these cases is a dead slot.",
            "lstat() and S_ISSOCK first; unlink() only after ECONNREFUSED from a socket.")) {
@@ -351,7 +351,7 @@ CASE("3.22 what is no dead slot is left alone" * points(3) * section("the-name-t
                   {"a living socket of another type is an error of its own", shown(post.errors()), "", "", ""});
 }
 
-CASE("3.23 the slots are in a directory of one's own" * points(3) * section("whose-directory-is-it") *
+CASE("3.24 the slots are in a directory of one's own" * points(3) * section("whose-directory-is-it") *
      hints("In /tmp anybody may make a directory. What if it is called as yours will be?",
            "Who owns the directory can read along: he replaces your socket by his own. So look whose it is, and who else may enter.",
            "mkdir(path, 0700); open() with O_DIRECTORY | O_NOFOLLOW; fstat(): your own user, no bits in 077; otherwise EPERM.")) {
@@ -393,7 +393,7 @@ CASE("3.23 the slots are in a directory of one's own" * points(3) * section("who
 
 EXERCISE("Exercise 2: sizes and time") {
 
-CASE("3.24 a signal neither ends the wait nor makes it longer" * points(2) * section("signals-in-between") *
+CASE("3.25 a signal neither ends the wait nor makes it longer" * points(2) * section("signals-in-between") *
      hints("A call that has done nothing wrong returns -1. What does errno say? And how long is left?",
            "EINTR: a handler ran while you were blocked; lab-03's main installs one for SIGUSR1. Calling again with the full timeout starts the wait anew.",
            "On EINTR call poll() again, with deadline.poll_ms(), which is what is left.")) {
