@@ -54,8 +54,20 @@ function(ipc_add_subject target number source subfolder)
 endfunction()
 
 # Mistakes are patches on the solution, alternatives are whole files; none is built unless asked for.
+# There are hundreds of mistakes, and nobody debugs them: what they all include is compiled once, and they keep no debug
+# information. (Solutions, alternatives and students' files stand on their own includes.)
 add_library(ipc_unwarned INTERFACE)
-target_compile_options(ipc_unwarned INTERFACE -w)
+if(NOT MSVC)
+  target_compile_options(ipc_unwarned INTERFACE -w -g0)
+endif()
+file(CONFIGURE OUTPUT mistakes/headers.cpp CONTENT "")
+add_library(mistake_headers OBJECT EXCLUDE_FROM_ALL "${CMAKE_BINARY_DIR}/mistakes/headers.cpp")
+target_link_libraries(mistake_headers PRIVATE ipc ipc_unwarned)
+target_precompile_headers(mistake_headers PRIVATE
+  <algorithm> <array> <charconv> <chrono> <functional> <map> <memory> <mutex> <optional> <string> <string_view> <thread> <vector>
+  "$<$<PLATFORM_ID:Windows>:<windows.h$<ANGLE-R>>"
+  "${CMAKE_SOURCE_DIR}/common/ipc/clock.hpp" "${CMAKE_SOURCE_DIR}/common/ipc/error.hpp"
+  "${CMAKE_SOURCE_DIR}/common/ipc/handle.hpp" "${CMAKE_SOURCE_DIR}/common/ipc/text.hpp")
 
 function(ipc_add_proofs number solution tests)
   find_program(IPC_PATCH patch REQUIRED DOC "the patch program (Debian: patch)")
@@ -70,6 +82,7 @@ function(ipc_add_proofs number solution tests)
       COMMENT "Making mistake ${number}/${name}" VERBATIM)
     ipc_add_subject(mistake-${number}-${name} ${number} "${source}" mistakes/${number}/${name})
     target_link_libraries(mistake-${number}-${name} PRIVATE ipc_unwarned)
+    target_precompile_headers(mistake-${number}-${name} REUSE_FROM mistake_headers)
     set_target_properties(mistake-${number}-${name} PROPERTIES EXCLUDE_FROM_ALL ON)
     add_dependencies(subjects-${number} mistake-${number}-${name})
   endforeach()
