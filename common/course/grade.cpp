@@ -98,7 +98,9 @@ int grade(const Repository& repository, const GradeOptions& options) {
     Judged judged;
     {
         const PassingLine line(fmt::format("judging {} …", task.lab.name));
-        judged = judge(repository, task.judging);
+        judged = judge_again_if_it_fails(repository, task.judging, [](const std::string& words) {
+            fmt::print(stderr, "course: the judge failed and is asked again: {}\n", words);
+        });
     }
     if (to_stdout)
         fmt::print("{}\n", judged.json);

@@ -2,6 +2,7 @@
 
 #include "failure.hpp"
 #include "terminal.hpp"
+#include "wine.hpp"
 #include <algorithm>
 #include <csignal>
 #include <cstring>
@@ -96,6 +97,9 @@ Command judge_command(const Repository& repository, const Judging& judging) {
     for (const std::string& folder : hidden_folders(repository, judging.subject))
         add("--hide", folder);
     add("--format", "json");
+    if (!judging.wine.empty())
+        command.environment = {"IPC_LABS_WINEPREFIX=" + judging.wine,
+                               "IPC_LABS_WINE_LIKE=" + wine_folder().string()};
     return command;
 }
 
@@ -120,6 +124,25 @@ Judged judge(const Repository& repository, const Judging& judging) {
     if (outcome.code == 0 && !judged.verdict.full_marks())
         throw judge_failed(judging.lab, "said 'full marks' over a verdict without them", outcome);
     return judged;
+}
+
+Judged judge_again_if_it_fails(const Repository& repository, const Judging& judging,
+                               const std::function<void(const std::string&)>& note) {
+    for (int again = 0; again < 2; ++again) {
+        try {
+            Judged judged = judge(repository, judging);
+            if (judged.verdict.count(CaseOutcome::judge_error) == 0)
+                return judged;
+            note(fmt::format("a judge error in {}", judging.subject));
+        } catch (const Failure& failure) {
+            if (failure.code() != exit_code::judge_error)
+                throw;
+            note(fmt::format("{}: {}", judging.subject, failure.what()));
+        }
+        if (judging.track == Track::win32)
+            end_wine(judging.wine.empty() ? wine_folder() : fs::path(judging.wine));
+    }
+    return judge(repository, judging);
 }
 
 Verdict list_cases(const Repository& repository, const Lab& lab, Track track) {

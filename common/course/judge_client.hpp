@@ -6,6 +6,7 @@
 #include "labs.hpp"
 #include "process.hpp"
 #include "verdict.hpp"
+#include <functional>
 
 namespace course {
 
@@ -19,6 +20,7 @@ struct Judging {
     std::string seed;                ///< empty: a fresh one
     bool reference = false;          ///< the solution is judged: the command that judges again says so
     int jobs = 0;                    ///< cases at once; 0: as the judge sees fit
+    std::string wine;                ///< win32: the Wine folder to judge in; empty: wine_folder()
 };
 
 struct Judged {
@@ -36,6 +38,12 @@ Command judge_command(const Repository& repository, const Judging& judging);
 /// Judges. The judge and everything that it has started have ended when this returns or throws.
 /// @throws Failure (usage) for an unknown case, Failure (judge error), Interrupted
 Judged judge(const Repository& repository, const Judging& judging);
+
+/// The same; but a judge that fails says nothing of its subject, and is asked again, up to twice. Wine's server has been
+/// seen to die under load, and whoever waits for it then waits for ever: it is started anew.
+/// @param note  is told of each failure, in a line
+Judged judge_again_if_it_fails(const Repository& repository, const Judging& judging,
+                               const std::function<void(const std::string&)>& note);
 
 /// The lab's cases without outcomes, with their hints. The judge must be built.
 Verdict list_cases(const Repository& repository, const Lab& lab, Track track);

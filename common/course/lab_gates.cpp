@@ -12,6 +12,7 @@
 #include <chrono>
 #include <fmt/format.h>
 #include <functional>
+#include <mutex>
 #include <sstream>
 
 namespace fs = std::filesystem;
@@ -22,6 +23,9 @@ namespace {
 constexpr std::size_t least_mistakes = 10;
 constexpr std::size_t least_alternatives = 2;
 constexpr int lab_points = 100;
+
+// Judges of one solution at once while the processors are kept busy. Under Wine each has a server of its own.
+unsigned repeats_at_once(Track track) { return track == Track::win32 ? processors() + 1 : 1; }
 
 // What a judge said of the cases that do not look as wanted, for the maintainer who has to find out.
 std::string words_of(const Verdict& verdict, const std::function<bool(const CaseVerdict&)>& wanted) {
@@ -105,13 +109,15 @@ public:
             const auto start = std::chrono::steady_clock::now();
             int same = 0;
             std::string words;
-            for (int i = 0; i < run_.options.repeats; ++i) {
+            std::mutex mutex;
+            at_once(repeats_at_once(track_), static_cast<std::size_t>(run_.options.repeats), [&](std::size_t) {
                 const Verdict verdict = verdict_on(solution);
+                const std::lock_guard lock(mutex);
                 if (verdict.full_marks())
                     ++same;
                 else
                     words += words_of(verdict, is_passed);
-            }
+            });
             row_.repeats = fmt::format("{}/{}", same, run_.options.repeats);
             const double seconds =
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -143,24 +149,15 @@ private:
         }
     }
 
-    // A judge that fails says nothing of its subject: that is said, and it is asked again. Wine's server has been seen to
-    // die under load, and whoever waits for it then waits for ever: it is started anew.
-    Verdict verdict_on(const Judging& judging) {
-        for (int again = 0; again < 2; ++again) {
-            try {
-                const Verdict verdict = judge(run_.repository, judging).verdict;
-                if (verdict.count(CaseOutcome::judge_error) == 0)
-                    return verdict;
-                run_.report.note(fmt::format("repeat  {}: a judge error in {}", where_, judging.subject));
-            } catch (const Failure& failure) {
-                if (failure.code() != exit_code::judge_error)
-                    throw;
-                run_.report.note(fmt::format("repeat  {}: {}: {}", where_, judging.subject, failure.what()));
-            }
-            if (track_ == Track::win32)
-                end_adopted("wine");
-        }
-        return judge(run_.repository, judging).verdict;
+    Verdict verdict_on(Judging judging) {
+        const auto note = [&](const std::string& words) {
+            run_.report.note(fmt::format("repeat  {}: {}", where_, words));
+        };
+        if (track_ == Track::posix)
+            return judge_again_if_it_fails(run_.repository, judging, note).verdict;
+        const WineFolders::Lease lease(run_.wine);
+        judging.wine = lease.folder().string();
+        return judge_again_if_it_fails(run_.repository, judging, note).verdict;
     }
 
     bool sanitized() const { return track_ == Track::posix && !run_.options.quick; }
@@ -223,7 +220,7 @@ private:
         const std::string subject = program_of(preset_, "lab-" + lab_.number);
         if (built(subject, check))
             attempt(check, [&] {
-                const Verdict verdict = judge(repository, judging(subject)).verdict;
+                const Verdict verdict = verdict_on(judging(subject));
                 const int counted =
                     static_cast<int>(verdict.cases.size()) - verdict.count(CaseOutcome::unavailable_here);
                 row_.starter = fmt::format("{}/{}", verdict.points, verdict.max_points);
@@ -290,9 +287,8 @@ private:
                                fmt::format("there are {} in tests/{}/mistakes/{}", mistakes.size(), lab_.name,
                                            name_of(track_)));
             std::atomic<int> caught = 0;
-            // Most of them wait for a deadline: more of them than processors. Under Wine all programs share one
-            // server and its process ids: one judge at a time.
-            at_once(track_ == Track::posix ? 2 * processors() : 1, mistakes.size(),
+            // Most of them wait for a deadline: more of them than processors.
+            at_once(2 * processors(), mistakes.size(),
                     [&](std::size_t i) { caught += is_caught(mistakes[i]); });
             row_.mistakes = fmt::format("{}/{}", caught.load(), mistakes.size());
             return true;

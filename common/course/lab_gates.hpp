@@ -6,6 +6,7 @@
 
 #include "commands.hpp"
 #include "report.hpp"
+#include "wine.hpp"
 
 namespace course {
 
@@ -14,7 +15,8 @@ struct TestRun {
     const Repository& repository;
     const TestOptions& options;
     Report& report;
-    bool solutions;  ///< whether solutions/ is part of this copy
+    bool solutions;     ///< whether solutions/ is part of this copy
+    WineFolders& wine;  ///< where judges of the win32 track work
 };
 
 /// Checks one lab on one track, all but the repeats, and reports as it goes.

@@ -195,7 +195,14 @@ void adopt_orphans() {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-void end_adopted(const std::string& word) {
+void end_adopted(const std::string& word, const std::string& variable) {
+    const auto has_variable = [&](pid_t pid) {
+        std::ifstream environment(fmt::format("/proc/{}/environ", pid), std::ios::binary);
+        for (std::string each; std::getline(environment, each, '\0');)
+            if (each == variable)
+                return true;
+        return false;
+    };
     const ipc::Deadline limit = ipc::Deadline::in(std::chrono::seconds(5));
     for (bool some = true; some && !limit.expired();) {
         some = false;
@@ -206,7 +213,8 @@ void end_adopted(const std::string& word) {
                 std::ifstream list(task.path() / "children");
                 for (pid_t child = 0; list >> child;) {
                     const fs::path program = fs::read_symlink(fmt::format("/proc/{}/exe", child), error);
-                    if (children.contains(child) || program.filename().string().find(word) == std::string::npos)
+                    if (children.contains(child) || program.filename().string().find(word) == std::string::npos ||
+                        !has_variable(child))
                         continue;
                     ::kill(child, SIGKILL);
                     some = true;

@@ -36,8 +36,9 @@ Outcome run(const Command& command);
 /// orphan, and in a container nobody else may be there to bury them: thousands would fill the process table.
 void adopt_orphans();
 
-/// Kills what was adopted and whose program file's name contains `word`, and buries it.
-void end_adopted(const std::string& word);
+/// Kills what was adopted, whose program file's name contains `word`, and which has `variable` (NAME=VALUE) in its
+/// environment; and buries it.
+void end_adopted(const std::string& word, const std::string& variable);
 
 /// Whether `program` is found in PATH; where.
 std::filesystem::path find_program(const std::string& program);

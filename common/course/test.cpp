@@ -111,9 +111,10 @@ int test(const Repository& repository, const TestOptions& asked) {
         tracks = {Track::posix, Track::win32};
 
     const auto start = std::chrono::steady_clock::now();
-    const WineSession wine;
+    const bool win32 = std::find(tracks.begin(), tracks.end(), Track::win32) != tracks.end();
+    WineFolders wine(win32 ? processors() + 1 : 0);
     Report report;
-    const TestRun test_run{repository, options, report, repository.has_solutions()};
+    const TestRun test_run{repository, options, report, repository.has_solutions(), wine};
     build_everything(test_run, labs, tracks);
     if (options.labs.empty())
         for (const Track track : tracks)
@@ -131,7 +132,7 @@ int test(const Repository& repository, const TestOptions& asked) {
         const auto repeat = [&](std::size_t i) {
             rows[i].repeats = check_repeats(test_run, checked[i].first, checked[i].second);
         };
-        // On Linux several labs at once. Under Wine all programs share one server, so there each has it for itself.
+        // On Linux several labs at once; of the win32 track several judges of one lab.
         at_once(processors() + 1, checked.size(), [&](std::size_t i) {
             if (checked[i].second == Track::posix)
                 repeat(i);

@@ -10,11 +10,9 @@ namespace course {
 namespace {
 
 // Not run(): this has to work after Ctrl-C as well.
-bool wineserver(const std::string& options) {
-    ::setenv("WINEPREFIX", wine_folder().c_str(), 1);
-    const bool ok = std::system(("wineserver " + options + " </dev/null >/dev/null 2>&1").c_str()) == 0;
-    ::unsetenv("WINEPREFIX");
-    return ok;
+bool wineserver(const fs::path& folder, const std::string& options) {
+    const std::string line = shell_line({"WINEPREFIX=" + folder.string(), "wineserver"});
+    return std::system(("env " + line + " " + options + " </dev/null >/dev/null 2>&1").c_str()) == 0;
 }
 
 }  // namespace
@@ -27,12 +25,37 @@ fs::path wine_folder() {
     return (cache && *cache ? fs::path(cache) : fs::path(home ? home : "/") / ".cache") / "ipc-labs/wine";
 }
 
-WineSession::WineSession()
-    : ours_(!find_program("wineserver").empty() && !(fs::exists(wine_folder()) && wineserver("-k0"))) {}
+void end_wine(const fs::path& folder) {
+    wineserver(folder, "-k");
+    end_adopted("wine", "WINEPREFIX=" + folder.string());
+}
 
-WineSession::~WineSession() {
-    if (ours_ && fs::exists(wine_folder()))
-        wineserver("-k -w");
+WineFolders::WineFolders(unsigned count) {
+    if (count == 0 || find_program("wineserver").empty())
+        return;
+    first_is_ours_ = !(fs::exists(wine_folder()) && wineserver(wine_folder(), "-k0"));
+    for (unsigned i = 0; i < count; ++i)
+        folders_.push_back(i == 0 ? wine_folder() : fs::path(wine_folder().string() + "-" + std::to_string(i + 1)));
+    free_.assign(folders_.rbegin(), folders_.rend());
+}
+
+WineFolders::~WineFolders() {
+    for (const fs::path& folder : folders_)
+        if (fs::exists(folder) && (first_is_ours_ || folder != wine_folder()))
+            wineserver(folder, "-k -w");
+}
+
+WineFolders::Lease::Lease(WineFolders& folders) : folders_(folders) {
+    std::unique_lock lock(folders_.mutex_);
+    folders_.freed_.wait(lock, [&] { return !folders_.free_.empty(); });
+    folder_ = folders_.free_.back();
+    folders_.free_.pop_back();
+}
+
+WineFolders::Lease::~Lease() {
+    const std::lock_guard lock(folders_.mutex_);
+    folders_.free_.push_back(folder_);
+    folders_.freed_.notify_one();
 }
 
 }  // namespace course
