@@ -32,14 +32,38 @@ struct BenchOptions {
     std::string json;
 };
 
+struct BenchMechanismsOptions {
+    std::string lab;                      ///< empty: every mechanism
+    std::string track = "posix";
+    std::vector<std::string> mechanisms;  ///< only these; empty: all
+    bool mine = false;                    ///< from the student's files instead of the solutions
+    bool smoke = false;                   ///< a second or two, to see that it runs; the figures mean nothing
+    double seconds = 0;                   ///< of measuring in all; 0: as long as this benchmark usually takes
+    int rounds = 5;
+    double rate = 5000;                   ///< of the open loop, messages a second
+    std::string json, html, svg;          ///< files to write as well
+};
+
+struct TraceOptions {
+    std::string lab;
+    std::string track = "posix";
+    std::vector<std::string> words;  ///< the programs' arguments, "+" between programs
+    bool solution = false;
+    double patience = 2;  ///< seconds without a call after which whoever is left is ended
+    std::string svg;      ///< a file to draw into as well
+};
+
 int glance(const Repository& repository);
 int grade(const Repository& repository, const GradeOptions& options);
 int watch(const Repository& repository, const GradeOptions& options);
 int hint(const Repository& repository, const std::string& lab, const std::string& case_name,
          const std::string& track, bool all);
+int handout(const Repository& repository, const std::string& lab, const std::string& section);
+int trace(const Repository& repository, const TraceOptions& options);
 int reset(const Repository& repository, const std::string& lab, const std::string& track);
 int doctor(const Repository& repository, const std::string& track);
 int test(const Repository& repository, const TestOptions& options);
 int bench_loop(const Repository& repository, const BenchOptions& options);
+int bench_mechanisms(const Repository& repository, const BenchMechanismsOptions& options);
 
 }  // namespace course

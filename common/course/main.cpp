@@ -61,7 +61,11 @@ int run(int argc, char** argv) {
                           std::function<int(const Repository&)> does) {
         CLI::App* sub = parent.add_subcommand(name, words);
         sub->footer(exit_codes);
-        sub->callback([&action, does = std::move(does)] { action = does; });
+        // 'bench loop' calls back for loop and then for bench: the inner one is meant.
+        sub->callback([&action, sub, does = std::move(does)] {
+            if (sub->get_subcommands().empty())
+                action = does;
+        });
         return sub;
     };
 
@@ -86,6 +90,26 @@ int run(int argc, char** argv) {
     sub->add_option("--track", track, "posix or win32 (default: the one graded last)");
     sub->add_flag("--all", all_hints, "all hints at once");
 
+    std::string handout_lab, handout_section;
+    sub = verb(app, "handout", "a lab's handout, in the terminal",
+               [&](const Repository& r) { return handout(r, handout_lab, handout_section); });
+    sub->add_option("lab", handout_lab, "the lab: 01, 1 or 01-anonymous-pipes")->required();
+    sub->add_option("section", handout_section, "only this section, as a verdict names it (end-of-file)");
+
+    TraceOptions tracing;
+    sub = verb(app, "trace", "run lab programs and draw who called what and who waited for whom",
+               [&](const Repository& r) { return trace(r, tracing); });
+    sub->add_option("lab", tracing.lab, "the lab: 02, 2 or 02-named-pipes")->required();
+    sub->add_option("program", tracing.words,
+                    "behind --: a verb with its arguments; '+' and another one: read my_pipe + write my_pipe hello")
+        ->required();
+    sub->add_option("--track", tracing.track, "posix or win32")->capture_default_str();
+    sub->add_flag("--solution", tracing.solution, "trace the reference instead of your program");
+    sub->add_option("--patience", tracing.patience, "seconds without a call after which whoever still waits is ended")
+        ->capture_default_str()
+        ->check(CLI::Range(0.2, 600.0));
+    sub->add_option("--svg", tracing.svg, "draw the chart into this file as well");
+
     std::string reset_lab, reset_track = "posix";
     sub = verb(app, "reset", "give a starter back as it was shipped; your file is kept aside",
                [&](const Repository& r) { return reset(r, reset_lab, reset_track); });
@@ -109,8 +133,28 @@ int run(int argc, char** argv) {
         ->allow_extra_args(false);
     sub->add_flag("--quick", testing.quick, "for development: 5 repeats, no sanitizers");
 
-    CLI::App* bench = app.add_subcommand("bench", "measure");
-    bench->require_subcommand(1);
+    BenchMechanismsOptions measuring;
+    CLI::App* bench = verb(app, "bench", "measure every mechanism on this machine",
+                           [&](const Repository& r) { return bench_mechanisms(r, measuring); });
+    bench->require_subcommand(0, 1);
+    bench->add_option("lab", measuring.lab, "one lab's own comparison instead (05)");
+    bench->add_option("--track", measuring.track, "posix or win32 (under Wine: its figures, not Windows')")->capture_default_str();
+    bench->add_option("--mechanism", measuring.mechanisms, "only this mechanism; may be given again")
+        ->take_all()
+        ->allow_extra_args(false);
+    bench->add_flag("--mine", measuring.mine, "your files instead of the reference solutions");
+    bench->add_option("--time", measuring.seconds, "about so many seconds of measuring (default: 60 to 120)")
+        ->check(CLI::Range(1.0, 36000.0));
+    bench->add_option("--rounds", measuring.rounds, "rounds in which all take their turn")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1000));
+    bench->add_option("--rate", measuring.rate, "messages a second in the open loop")
+        ->capture_default_str()
+        ->check(CLI::Range(1.0, 1e6));
+    bench->add_flag("--smoke", measuring.smoke, "see in a few seconds that it runs; the figures mean nothing");
+    bench->add_option("--json", measuring.json, "write all figures to this file as well");
+    bench->add_option("--html", measuring.html, "write a report to this file as well");
+    bench->add_option("--svg", measuring.svg, "write the report's chart to this file as well");
     BenchOptions benching;
     sub = verb(*bench, "loop", "from save to verdict, beside the compile time alone",
                [&](const Repository& r) { return bench_loop(r, benching); });

@@ -272,7 +272,7 @@ int run(const ipc::Arguments& arguments) {
                       : posts   ? words.size() == (options.lines ? 2 : 3) && !options.info && !options.count && (options.lines || !options.numbered)
                                 : words.size() >= 3 && !options.info && !options.count && !options.timeout && !options.lines && !options.numbered;
     if (!fits)
-        throw ipc::usage_error("lab-03: " + verb + " does not take these words\n" + usage);
+        throw ipc::usage_error("lab-03: that is not how " + verb + " is called\n" + usage);
     const long long timeout = options.timeout.value_or(0);
     auto message = [](const std::string& text) { return text == "-" ? whole_input() : text; };
     try {

@@ -48,7 +48,8 @@ enum State : std::uint32_t { absent = 0, here = 1, finished = 2 };
 struct alignas(64) End {
     std::atomic<std::uint64_t> position;  ///< bytes that this end has moved so far; byte n lies at n % capacity
     std::atomic<std::uint32_t> state;     ///< a State
-    std::atomic<std::uint32_t> asleep;    ///< 1: this end sleeps, or is about to; ring its bell when you have moved
+    std::atomic<std::uint32_t> asleep;    ///< 1: this end sleeps, or is about to; ring its bell when you have moved. Set it
+                                          ///< anew before each sleep: whoever rings may have set it back to 0
     std::atomic<std::uint32_t> bell;      ///< POSIX: the futex this end sleeps on; add 1, then FUTEX_WAKE (not _PRIVATE)
 };
 

@@ -6,9 +6,9 @@
 #include "ipc/handle.hpp"
 #include "ipc/program.hpp"
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <iostream>
 #include <optional>
 #include <thread>
 #ifdef _WIN32
@@ -38,10 +38,12 @@ const char* const usage = R"(usage: lab-06 VERB ...
                              says 'ready', then 'signalled' as often as it was let through
   signal NAME                signals an event that somebody has open
   reset NAME
-  breakfast [--rounds R]     a vendor and a customer, each a process
+  breakfast [NAME] [--rounds R]
+                             a vendor and a customer, each a process
   breakfast vendor|customer NAME [--rounds R] [--article [--timeout MS]]
                              one of them; --article as the article has it, which hangs or not as it happens
-  --step                     (count, hold, wait, breakfast) goes on at each step only when a line of input comes
+  --step                     (count, hold, wait, breakfast) goes on at each step only when a line of input comes,
+                             or its end
 exit codes: limit's are the command's own, 127 command not found, 126 not to be run;
 0 done, 124 the time was over, 2 wrong usage, 1 anything else that the system refused)";
 
@@ -201,6 +203,12 @@ int wait_for(Child& child) {
 unsigned long own_id() { return static_cast<unsigned long>(::getpid()); }
 #endif
 
+// A name that nobody had before: not even a process with our number, who was killed and left something behind.
+std::string fresh_name(const std::string& verb) {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    return verb + "-" + std::to_string(own_id()) + "-" + std::to_string(now);
+}
+
 // The first that is not 0: our own code is theirs.
 int wait_for_all(std::vector<Child>& children) {
     int code = 0;
@@ -281,7 +289,7 @@ int count_worker(const Options& options, const std::string& name) {
 
 int count(const Options& options) {
     wants_names("count", options, 0, 1);
-    const std::string name = options.names.empty() ? "count-" + std::to_string(own_id()) : options.names[0];
+    const std::string name = options.names.empty() ? fresh_name("count") : options.names[0];
     if (!options.worker.empty())
         return count_worker(options, name);
     if (!options.workers || !options.increments)
@@ -466,16 +474,15 @@ int breakfast_of_the_article(const std::string& name, const char* me, const Opti
     return 0;
 }
 
-int breakfast(Options options) {
-    std::string role;
-    if (!options.names.empty()) {
-        role = options.names[0];
-        if ((role != "vendor" && role != "customer") || options.names.size() != 2)
-            throw ipc::usage_error("lab-06: write: breakfast, or: breakfast vendor NAME, or: breakfast customer NAME");
-    }
+int breakfast(const Options& options) {
+    wants_names("breakfast", options, 0, 2);
+    const std::string name = options.names.empty() ? fresh_name("breakfast") : options.names.back();
+    const std::string role = options.names.size() == 2 ? options.names[0] : "";
+    const bool one_of_them = role == "vendor" || role == "customer";
+    if (one_of_them != (options.names.size() == 2) || name == "vendor" || name == "customer")
+        throw ipc::usage_error("lab-06: write: breakfast, or: breakfast vendor NAME, or: breakfast customer NAME");
     const unsigned rounds = options.rounds.value_or(1);
     if (role.empty()) {
-        const std::string name = "breakfast-" + std::to_string(own_id());
         std::vector<Child> two;
         for (const char* one : {"customer", "vendor"}) {
             std::vector<std::string> words = {"breakfast", one, name, "--rounds", std::to_string(rounds)};
@@ -488,13 +495,13 @@ int breakfast(Options options) {
         return wait_for_all(two);
     }
     if (options.article)
-        return breakfast_of_the_article(options.names[1], role.c_str(), options);
+        return breakfast_of_the_article(name, role.c_str(), options);
     const Say say = [&](const char* line) {
         ipc::print(std::string(line) + "\n");
         if (options.step)
             next_line();
     };
-    (role == "vendor" ? vendor : customer)(options.names[1], rounds, say);
+    (role == "vendor" ? vendor : customer)(name, rounds, say);
     return 0;
 }
 
@@ -526,5 +533,10 @@ int run(const ipc::Arguments& arguments) {
 }
 
 }  // namespace
+
+#ifdef __SANITIZE_THREAD__
+// ThreadSanitizer does not know pthread_mutex_clocklock(3) (LLVM issue 62623): unlocking what it took looks like a mistake.
+extern "C" const char* __tsan_default_suppressions() { return "mutex:synchronization::Mutex::unlock\n"; }
+#endif
 
 int main(int argc, char** argv) { return ipc::run_program(argc, argv, run); }

@@ -46,8 +46,8 @@ public:
     NamedObject(const NamedObject&) = delete;
     NamedObject& operator=(const NamedObject&) = delete;
     ~NamedObject() {
-        // Two who leave at once may both fail here for a moment, never both succeed; the later one then does.
-        if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0) {
+        // Of several who leave at once only one can be the last.
+        if (alone()) {
             if (dispose_)
                 dispose_(whole_->body);
             ::shm_unlink(path_.c_str());
@@ -68,11 +68,14 @@ private:
     };
     static constexpr std::uint32_t made_by_us = 0x36304c49;
 
-    void lock(int how) const {
-        while (::flock(file_.get(), how) == -1)
+    void share() const {
+        while (::flock(file_.get(), LOCK_SH) == -1)
             if (errno != EINTR)
                 ipc::throw_last_error("flock", path_);
     }
+    /// Takes the exclusive lock if nobody else has any; the shared one is gone in either case. It does not wait: those who
+    /// have the object open keep their shared locks for as long as they live.
+    bool alone() const { return ::flock(file_.get(), LOCK_EX | LOCK_NB) == 0; }
     /// The name may have been removed while we waited for the lock: then this is an object that nobody can find.
     bool removed(off_t& size) const {
         struct stat status {};
@@ -97,12 +100,11 @@ private:
         const int create = opening == Opening::open_or_create ? O_CREAT : 0;
         file_.reset(ipc::check(::shm_open(path_.c_str(), O_RDWR | create, 0600), "shm_open", path_));
         off_t size = 0;
-        lock(LOCK_SH);
+        share();
         if (removed(size))
             return false;
         if (header().magic == 0 && (size == 0 || size == sizeof(Whole))) {
-            lock(LOCK_EX);
-            if (!removed(size) && header().magic == 0)
+            if (alone() && !removed(size) && header().magic == 0)
                 make(kind, opening, prepare);
             return false;
         }

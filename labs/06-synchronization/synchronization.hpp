@@ -66,7 +66,8 @@ private:
 ///
 /// Two processes that name the same two in opposite orders do not block each other for ever. Both may be the same mutex;
 /// it is then taken twice.
-/// @return Taken::abandoned if the last owner of either ended while holding it
+/// @return Taken::abandoned if the last owner of either ended while holding it. (A warning that came with the first is lost
+///         when the second is not to be had in time: neither system lets you hand it back.)
 Taken lock_both(Mutex& first, Mutex& second, ipc::Deadline deadline = {});
 
 /// A number of permits, and no owner: who releases need not be the one who acquired, and what a killed process had
@@ -149,7 +150,8 @@ public:
 /// Waits until fewer than `slots` commands run under `name` on this machine, runs `command`, and waits for its end.
 ///
 /// The slot is free again when the command has ended, however it ended: also if it was killed, could not be started, or
-/// if the process that called limit() was killed; then the system ends the command too.
+/// if the process that called limit() was killed; then the system ends the command too (on POSIX, not what the command has
+/// started in its turn).
 /// The command's standard streams are the caller's own. While waiting for a slot or for the command:
 /// - POSIX: SIGTERM, SIGHUP, SIGINT and SIGQUIT, sent to the caller, reach the command, and how the command takes it is the
 ///   outcome. One that comes before the command runs ends the wait: 128 + its number.

@@ -64,15 +64,19 @@ ipc::unique_file make_socket() {
     return ipc::unique_file(ipc::check(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
 }
 
-// Whether what bears the name is a socket that nobody has open any more.
+// Whether what bears the name is a socket that nobody has open any more. Where nothing bears it, its owner has just left.
 bool is_abandoned(const std::string& path) {
     struct stat about {};
-    ipc::check(::lstat(path.c_str(), &about), "lstat", path);
+    if (::lstat(path.c_str(), &about) == -1) {
+        if (errno == ENOENT)
+            return true;
+        ipc::throw_last_error("lstat", path);
+    }
     if (!S_ISSOCK(about.st_mode))
-        ipc::throw_error(EEXIST, "bind", path + " is no socket");  // connect() would say ECONNREFUSED to a file, too
+        ipc::throw_error(EEXIST, "bind", path + " is no socket; take another name");  // to a file connect() says ECONNREFUSED, too
     const ipc::unique_file probe = make_socket();
     const sockaddr_un where = socket_address(path);
-    return ::connect(probe.get(), pointer(where), sizeof where) == -1 && errno == ECONNREFUSED;
+    return ::connect(probe.get(), pointer(where), sizeof where) == -1 && (errno == ECONNREFUSED || errno == ENOENT);
 }
 
 // Waits until `events` can be had; false when the deadline comes first.
@@ -95,7 +99,7 @@ std::string address(const std::string& name) {
     check_name(name);
     const std::string path = runtime_directory() + "/" + name;
     if (path.size() >= sizeof sockaddr_un::sun_path)
-        ipc::throw_error(ENAMETOOLONG, "bind", path);
+        ipc::throw_error(ENAMETOOLONG, "bind", path + " does not fit into sun_path; set XDG_RUNTIME_DIR to a shorter one");
     return path;
 }
 
@@ -119,7 +123,8 @@ Slot open_slot(const std::string& name) {
         ipc::throw_last_error("bind", slot.address);
     if (!is_abandoned(slot.address))
         ipc::throw_error(EADDRINUSE, "bind", slot.address + " has an owner; end that listener or take another name");
-    ipc::check(::unlink(slot.address.c_str()), "unlink", slot.address);
+    if (::unlink(slot.address.c_str()) == -1 && errno != ENOENT)
+        ipc::throw_last_error("unlink", slot.address);
     ipc::check(::bind(slot.mailbox.get(), pointer(where), sizeof where), "bind", slot.address);
     return slot;
 }

@@ -136,7 +136,8 @@ private:
 // After a change that the other end may be waiting for. Change, then look whether it sleeps; the other end says that it
 // sleeps, then looks for a change. In one total order (seq_cst) at least one of the two sees the other.
 void tell_peer(View& view) {
-    if (view.peer.asleep.load(std::memory_order_seq_cst) != 0)
+    // Set back by the one who rings, or every move until the peer has really got up would make a system call to wake it.
+    if (view.peer.asleep.load(std::memory_order_seq_cst) != 0 && view.peer.asleep.exchange(0, std::memory_order_seq_cst) != 0)
         SetEvent(view.peer_bell);
 }
 

@@ -29,10 +29,13 @@ timespec monotonic(ipc::Deadline deadline) {
     return {static_cast<time_t>(seconds.count()), static_cast<long>(std::chrono::nanoseconds(since_boot - seconds).count())};
 }
 
-void check_code(int code, const char* call) {
+void check_code(int code, const char* call, const std::string& about = {}) {
     if (code != 0)
-        ipc::throw_error(code, call);
+        ipc::throw_error(code, call, about);
 }
+
+// An error that we find ourselves, in the system's words where it has some.
+[[noreturn]] void refuse(int code, const std::string& why) { throw std::system_error(code, std::system_category(), why); }
 
 // A mutex for several processes, with an owner that may die, and that may take it twice.
 void make_mutex(pthread_mutex_t& mutex) {
@@ -70,11 +73,11 @@ Taken Mutex::lock(ipc::Deadline deadline) {
         check_code(::pthread_mutex_consistent(&mutex), "pthread_mutex_consistent");
         return Taken::abandoned;
     }
-    check_code(code, "pthread_mutex_lock");
+    check_code(code, "pthread_mutex_lock", name_);
     return Taken::yes;
 }
 
-void Mutex::unlock() { check_code(::pthread_mutex_unlock(&*state_->mutex), "pthread_mutex_unlock"); }
+void Mutex::unlock() { check_code(::pthread_mutex_unlock(&*state_->mutex), "pthread_mutex_unlock", name_); }
 
 Taken lock_both(Mutex& first, Mutex& second, ipc::Deadline deadline) {
     // One order for everybody: then there is no circle of processes, each waiting for what the next one has.
@@ -114,8 +117,8 @@ struct Semaphore::State {
 
 Semaphore::Semaphore(const std::string& name, unsigned permits) : state_(std::make_unique<State>(name, permits)) {
     if (const unsigned maximum = state_->permits->maximum; maximum != permits)
-        ipc::throw_error(EINVAL, "semaphore " + name,
-                         "it has " + std::to_string(maximum) + " permits, not " + std::to_string(permits));
+        refuse(EINVAL, "semaphore '" + name + "' has " + std::to_string(maximum) + " permits; name that number, not " +
+                           std::to_string(permits));
 }
 Semaphore::~Semaphore() = default;
 
@@ -146,7 +149,7 @@ void Semaphore::release() {
         ::sem_post(&permits.free);
     ::pthread_mutex_unlock(&permits.releasing);
     if (!room)
-        ipc::throw_error(EOVERFLOW, "release", "all " + std::to_string(permits.maximum) + " permits are free already");
+        refuse(EOVERFLOW, "cannot give back a permit: all " + std::to_string(permits.maximum) + " are free already");
 }
 
 // ---- event ------------------------------------------------------------------------------------------------------------
@@ -297,8 +300,8 @@ ExitCode limit(const std::string& name, unsigned slots, ipc::Deadline deadline, 
         name, ObjectKind::limit, Opening::open_or_create, [slots](Slots& body) { make_slots(body, slots); },
         [](Slots& body) { ::semctl(body.semaphore, 0, IPC_RMID); });
     if (object->count != slots)
-        ipc::throw_error(EINVAL, "limit " + name,
-                         "it has " + std::to_string(object->count) + " slots, not " + std::to_string(slots));
+        refuse(EINVAL, "limit '" + name + "' has " + std::to_string(object->count) + " slots; name that number, not " +
+                           std::to_string(slots));
 
     std::vector<char*> arguments;
     for (const std::string& word : command)
@@ -309,6 +312,7 @@ ExitCode limit(const std::string& name, unsigned slots, ipc::Deadline deadline, 
     const ipc::unique_file read_end(ends[0]);
     ipc::unique_file write_end(ends[1]);
 
+    ::signal(SIGCHLD, SIG_DFL);  // a caller that ignores it leaves that to us, and then nobody is told of a child's end
     sigset_t watched, mask;
     ::sigemptyset(&watched);
     for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGCHLD})

@@ -142,8 +142,9 @@ public:
         const LONG decided = ::InterlockedCompareExchange(static_cast<volatile LONG*>(view), static_cast<LONG>(count), 0);
         ::UnmapViewOfFile(view);
         if (decided != 0 && decided != static_cast<LONG>(count))
-            ipc::throw_error(ERROR_INVALID_PARAMETER, "limit " + name,
-                             "it has " + std::to_string(decided) + " slots, not " + std::to_string(count));
+            throw std::system_error(ERROR_INVALID_PARAMETER, std::system_category(),
+                                    "limit '" + name + "' has " + std::to_string(decided) +
+                                        " slots; name that number, not " + std::to_string(count));
         for (unsigned i = 0; i < count; ++i) {
             mutexes_.push_back(make_mutex(name + "-slot-" + std::to_string(i)));
             handles_.push_back(mutexes_.back().get());

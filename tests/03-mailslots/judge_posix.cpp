@@ -3,6 +3,7 @@
 #include "peers.hpp"
 
 #include "ipc/error.hpp"
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -91,6 +92,8 @@ std::string RawSlot::takes(const Mistake& otherwise) {
     return *message;
 }
 
+const std::string& RawSlot::name() const { return state_->name; }
+
 std::optional<std::string> RawSlot::take(Deadline deadline) {
     pollfd watched{state_->socket.get(), POLLIN, 0};
     if (::poll(&watched, 1, deadline.poll_ms()) != 1)
@@ -140,6 +143,10 @@ bool owned(Stage& stage, const std::string& name) {
     return connect_to(socket, path_of(stage, name)) == 0;
 }
 
+std::size_t longest_name(Stage& stage) {
+    return std::min<std::size_t>(64, sizeof sockaddr_un::sun_path - 2 - directory(stage).size());
+}
+
 std::string slots_left(Stage& stage) {
     std::string left;
     std::error_code none;
@@ -167,12 +174,11 @@ ipc::unique_file lock_directory(Stage& stage) {
     return open;
 }
 
-// The lab program ends with exit code 1, since `why`.
-void is_refused(Stage& stage, Subject& lab, const std::string& why, const Mistake& otherwise) {
-    const Ended how = lab.ends(otherwise);
-    stage.require(how.how == Ended::How::exited && how.code == 1,
-                  {"exit code 1: " + why, how.text() + (how.how == Ended::How::exited && how.code == 3 ? ": it became the owner, and waited for messages" : ""),
-                   "", "", otherwise});
+void is_refused(Stage& stage, Subject& lab, const std::string& why, const Mistake& otherwise) { ends_with(stage, lab, 1, why, otherwise); }
+
+bool is_locked(Stage& stage) {
+    const ipc::unique_file open(ipc::check(::open(directory(stage).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open"));
+    return ::flock(open.get(), LOCK_EX | LOCK_NB) == -1;
 }
 
 // Until it waits for the directory's lock.
@@ -190,8 +196,8 @@ void waits_for_lock(Stage& stage, Subject& lab) {
 }
 
 // Holds `lab` before and behind each of its system calls from now on, and looks at the world there: until `enough`
-// says true, or it ends.
-void step_by_step(Stage& stage, Subject& lab, const std::function<void()>& begin, const std::function<bool()>& enough) {
+// says true, or it ends. `what` it is to do completes 'expected: ...'.
+void step_by_step(Stage& stage, Subject& lab, const std::string& what, const std::function<void()>& begin, const std::function<bool()>& enough) {
     const auto pid = static_cast<pid_t>(lab.process().id());
     if (::ptrace(PTRACE_SEIZE, pid, nullptr, PTRACE_O_TRACESYSGOOD) == -1)
         stage.unavailable(std::string("the system does not let the judge watch its calls: ptrace() says ") + std::strerror(errno));
@@ -218,12 +224,12 @@ void step_by_step(Stage& stage, Subject& lab, const std::function<void()>& begin
             ::ptrace(PTRACE_SYSCALL, pid, nullptr, plain_signal ? stop.si_status : 0);
         }
         return false;
-    }, "it receives the message and ends", "");
+    }, what, "");
 }
 
 }  // namespace
 
-EXERCISE("Exercise 3: many listeners, and some of them dead or stuck") {
+EXERCISE("Exercise 4: many listeners, and some of them dead or stuck") {
 
 CASE("3.20 a killed listener's name is taken over" * points(5) * section("the-name-that-outlives-its-owner") *
      hints("kill -9 leaves no time to tidy up. What does bind() say to the next one?",
@@ -250,11 +256,11 @@ CASE("3.20 a killed listener's name is taken over" * points(5) * section("the-na
     stage.require(slots_left(stage).empty(), {"after SIGTERM no name is left", "", slots_left(stage), "", "name-left-behind"});
 }
 
-CASE("3.21 two take over the same dead name: one gets it and nobody loses his" * points(6) * section("a-look-is-not-a-lock") *
+CASE("3.21 two take over the same dead name: one gets it and nobody loses his" * points(5) * section("a-look-is-not-a-lock") *
      hints("You look: the owner is dead. You unlink. What may have happened in between?",
            "Somebody else looked too, unlinked, and bound his own socket. Your unlink() takes his name away, and he will never get a message again.",
            "flock(LOCK_EX) on the directory before bind(); look, unlink and bind under it; let go after that.")) {
-    stage.by_hand("flock $XDG_RUNTIME_DIR/ipc-labs sleep 9 & lab-03 listen mail & lab-03 listen mail   # both wait; then one is refused");
+    stage.by_hand("(export XDG_RUNTIME_DIR=$(mktemp -d); mkdir -m 700 $XDG_RUNTIME_DIR/ipc-labs; flock $XDG_RUNTIME_DIR/ipc-labs sleep 3 & sleep 1; lab-03 listen mail --timeout 9000 & lab-03 listen mail --timeout 9000; wait)   # both wait, then one is refused");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot"), text = stage.random().word(20);
 
@@ -296,17 +302,36 @@ CASE("3.21 two take over the same dead name: one gets it and nobody loses his" *
     stage.require(slots_left(stage).empty(), {"a listener's name goes with it", "", slots_left(stage), "", "name-left-behind"});
 }
 
-CASE("3.22 the name goes while its owner still answers" * points(3) * section("a-look-is-not-a-lock") *
-     hints("Two things go when a listener ends: the name and the socket. What does the world look like between the two?",
-           "After close() and before unlink() the name looks abandoned. The next owner may take it over just then, and your unlink() takes it away from him.",
-           "In close_slot(): unlink() first, then close the socket.")) {
-    stage.by_hand("strace -e trace=unlink,close lab-03 listen mail --count 1");
+CASE("3.22 a name cannot be taken from its owner even between two of his system calls" * points(4) * section("a-look-is-not-a-lock") *
+     hints("Between any two of your system calls another program may run. What does it see of your name just then?",
+           "When you take over: the lock must still be yours while the name is not. When you end: after close() and before unlink() the name looks abandoned.",
+           "Keep the lock's descriptor open until open_slot() returns. In close_slot(): unlink() first, then close the socket.")) {
+    stage.by_hand("strace -e trace=flock,bind,unlink,close lab-03 listen mail --timeout 0");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot");
+
+    // Who has got the lock keeps it until the name is his.
+    leave_stale(stage, name);
+    ipc::unique_file lock = lock_directory(stage);
+    Subject alone = stage.start({"listen", name, "--timeout", "0"}, here);
+    waits_for_lock(stage, alone);
+    bool had_it = false, let_go = false;
+    step_by_step(stage, alone, "it takes the dead name over", [&] { lock.reset(); }, [&] {
+        const bool taken = owned(stage, name), locked = is_locked(stage);
+        had_it = had_it || locked;
+        let_go = let_go || (had_it && !locked && !taken);
+        return taken;
+    });
+    alone.exits(3, "stale-name-blocks");
+    stage.require(!let_go, {"it holds the lock until its own socket answers to the name",
+                            "between two of its system calls the lock is free already and the name not yet its own: another may come just then", "", "",
+                            "lock-let-go"});
+
+    // Who ends takes his name away while he still answers to it.
     Subject lab = stage.start({"listen", name, "--count", "1"}, here);
     lab.ready();
     bool abandoned = false;
-    step_by_step(stage, lab, [&] { raw_post(stage, name, "the last one"); }, [&] {
+    step_by_step(stage, lab, "it receives the message and ends", [&] { raw_post(stage, name, "the last one"); }, [&] {
         const bool there = fs::exists(fs::symlink_status(path_of(stage, name)));
         abandoned = abandoned || (there && !owned(stage, name));
         return !there;
@@ -323,7 +348,7 @@ CASE("3.23 what is no dead slot is left alone" * points(3) * section("the-name-t
      hints("A file of yours happens to have that name. What becomes of it?",
            "connect() says ECONNREFUSED to a plain file too, and EPROTOTYPE to a living stream socket. Only one of all these cases is a dead slot.",
            "lstat() and S_ISSOCK first; unlink() only after ECONNREFUSED from a socket.")) {
-    stage.by_hand("echo dear diary > $XDG_RUNTIME_DIR/ipc-labs/mail; lab-03 listen mail; cat $XDG_RUNTIME_DIR/ipc-labs/mail");
+    stage.by_hand("(export XDG_RUNTIME_DIR=$(mktemp -d); mkdir -m 700 $XDG_RUNTIME_DIR/ipc-labs; echo dear diary > $XDG_RUNTIME_DIR/ipc-labs/mail; lab-03 listen mail --timeout 0; cat $XDG_RUNTIME_DIR/ipc-labs/mail)");
     const Start here = slots_here(stage);
     make_directory(stage);
     const std::string file = stage.name("file"), link = stage.name("link"), folder = stage.name("folder"), stream = stage.name("stream"), diary = stage.random().word(30);
@@ -343,34 +368,55 @@ CASE("3.23 what is no dead slot is left alone" * points(3) * section("the-name-t
     std::string kept;
     std::ifstream(path_of(stage, file)) >> kept;
     stage.require(kept == diary, {"the file is untouched", shown(kept), "", "", "unlinks-anything"});
+    // A living owner who keeps others out by his socket's permissions is a living owner.
+    const std::string shut = stage.name("shut");
+    const ipc::unique_file hermit = make_socket();
+    bind_to(hermit, path_of(stage, shut));
+    ::chmod(path_of(stage, shut).c_str(), 0);
+    Subject intruder = stage.start({"listen", shut, "--timeout", "0"}, here);
+    is_refused(stage, intruder, "it has an owner, though nobody may post to him", "unlinks-anything");
+    for (const std::string& name : {stream, shut}) {
+        Subject post = stage.start({"post", name, "hello"}, here);
+        post.exits(1);
+        stage.require(post.errors().find("nobody listens") == std::string::npos,
+                      {"who is there and does not take messages is not nobody: an error of its own", shown(post.errors()), "", "", ""});
+    }
     Subject free = stage.start({"listen", stage.name("free"), "--timeout", "0"}, here);
     free.exits(3);
-    Subject post = stage.start({"post", stream, "hello"}, here);
-    post.exits(1);
-    stage.require(post.errors().find("nobody listens") == std::string::npos,
-                  {"a living socket of another type is an error of its own", shown(post.errors()), "", "", ""});
+    RawSlot one(stage, stage.name("one")), two(stage, stage.name("two"));
+    Subject spread = stage.start({"broadcast", diary, one.name(), stream, two.name()}, here);
+    for (RawSlot* slot : {&one, &two})
+        stage.require(slot->takes("stops-at-the-first") == diary, {"the message in the slot " + slot->name(), "another one", "", "", ""});
+    spread.exits(4);
+    spread.complains("missed " + stream + ": ", "misses-nobody");
 }
 
 CASE("3.24 the slots are in a directory of one's own" * points(3) * section("whose-directory-is-it") *
      hints("In /tmp anybody may make a directory. What if it is called as yours will be?",
            "Who owns the directory can read along: he replaces your socket by his own. So look whose it is, and who else may enter.",
            "mkdir(path, 0700); open() with O_DIRECTORY | O_NOFOLLOW; fstat(): your own user, no bits in 077; otherwise EPERM.")) {
-    stage.by_hand("mkdir -m 777 /tmp/try /tmp/try/ipc-labs; XDG_RUNTIME_DIR=/tmp/try lab-03 listen mail --timeout 0; echo $?");
+    stage.by_hand("(export XDG_RUNTIME_DIR=$(mktemp -d); mkdir -m 755 $XDG_RUNTIME_DIR/ipc-labs; lab-03 listen mail --timeout 0; echo $?)");
     Start here = slots_here(stage);
     const std::string name = stage.name("slot");
     Subject makes = stage.start({"listen", name, "--timeout", "0"}, here);
-    makes.exits(3, "zero-is-for-ever");
+    makes.exits(3);
     stage.require(slots_left(stage).empty(), {"a listener's name goes with it", "", slots_left(stage), "", "name-left-behind"});
     struct stat about {};
     ipc::check(::stat(directory(stage).c_str(), &about), "stat", directory(stage));
     char mode[8];
     std::snprintf(mode, sizeof mode, "0%o", about.st_mode & 0777);
-    stage.require((about.st_mode & 0777) == 0700, {"a directory of mode 0700", mode, "", "", "directory-open-to-all"});
+    stage.require((about.st_mode & 0777) == 0700, {"a directory of mode 0700", mode, "", "", "any-directory-will-do"});
 
     ::chmod(directory(stage).c_str(), 0755);
     Subject open = stage.start({"listen", name, "--timeout", "0"}, here);
     is_refused(stage, open, "the directory is open to others", "any-directory-will-do");
     open.complains("ipc-labs");
+    ::chmod(directory(stage).c_str(), 0);
+    for (const std::vector<std::string>& words : {std::vector<std::string>{"listen", name, "--timeout", "0"}, {"post", name, "hello"}}) {
+        Subject denied = stage.start(words, here);
+        is_refused(stage, denied, "the directory cannot be entered", "any-directory-will-do");
+        denied.complains("ermission denied");
+    }
     ::rmdir(directory(stage).c_str());
 
     // Somebody's symbolic link to a private directory of ours is not that directory.
@@ -378,7 +424,7 @@ CASE("3.24 the slots are in a directory of one's own" * points(3) * section("who
     ::mkdir(elsewhere.c_str(), 0700);
     fs::create_directory_symlink(elsewhere, directory(stage));
     Subject link = stage.start({"listen", name, "--timeout", "0"}, here);
-    is_refused(stage, link, "the directory is a symbolic link that anybody may have put there", "follows-the-link");
+    is_refused(stage, link, "the directory is a symbolic link that anybody may have put there", "any-directory-will-do");
     link.complains("ipc-labs");
     fs::remove(directory(stage));
 
@@ -397,7 +443,7 @@ CASE("3.25 a signal neither ends the wait nor makes it longer" * points(2) * sec
      hints("A call that has done nothing wrong returns -1. What does errno say? And how long is left?",
            "EINTR: a handler ran while you were blocked; lab-03's main installs one for SIGUSR1. Calling again with the full timeout starts the wait anew.",
            "On EINTR call poll() again, with deadline.poll_ms(), which is what is left.")) {
-    stage.by_hand("lab-03 listen mail & sleep 1; kill -USR1 $!; lab-03 post mail hello");
+    stage.by_hand("lab-03 listen mail --count 1 & sleep 1; kill -USR1 $!; lab-03 post mail hello");
     stage.recognise("Interrupted system call", "eintr-is-an-error");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot"), text = stage.random().word(20);

@@ -34,6 +34,8 @@ RawSlot::RawSlot(Stage& stage, const std::string& name)
 RawSlot::RawSlot(RawSlot&&) noexcept = default;
 RawSlot::~RawSlot() = default;
 
+const std::string& RawSlot::name() const { return state_->name; }
+
 std::optional<std::string> RawSlot::take(Deadline deadline) {
     SetMailslotInfo(state_->slot.get(), deadline.wait_ms());
     std::string message(1 << 20, '\0');
@@ -76,12 +78,17 @@ bool raw_post(Stage& stage, const std::string& name, std::string_view message) {
     OVERLAPPED writing{};
     writing.hEvent = done.get();
     DWORD size = 0;
-    if (!WriteFile(slot.get(), message.data(), static_cast<DWORD>(message.size()), nullptr, &writing) && GetLastError() == ERROR_IO_PENDING)
+    if (!WriteFile(slot.get(), message.data(), static_cast<DWORD>(message.size()), nullptr, &writing)) {
+        if (GetLastError() != ERROR_IO_PENDING)
+            return false;
         CancelIoEx(slot.get(), &writing);
+    }
     return GetOverlappedResult(slot.get(), &writing, &size, TRUE);
 }
 
 bool owned(Stage&, const std::string& name) { return static_cast<bool>(open_for_writing(name)); }
+
+std::size_t longest_name(Stage&) { return 64; }
 
 std::string slots_left(Stage&) { return {}; }  // Windows removes them
 
@@ -93,7 +100,7 @@ EXERCISE("Exercise 2: sizes and time") {
 
 CASE("3.20 another sender who has the slot open is not in the way" * points(5) * section("many-senders") *
      hints("Somebody else is just posting into the same slot. What does CreateFileW say to you?",
-           "ERROR_SHARING_VIOLATION, if you do not agree to share with him what he is doing: writing.",
+           "Under Wine ERROR_SHARING_VIOLATION, if you do not agree to share with him what he is doing: writing.",
            "FILE_SHARE_READ | FILE_SHARE_WRITE.")) {
     stage.recognise("CreateFileW.*haring violation", "exclusive-writer");
     const std::string name = stage.name("slot"), text = stage.random().word(20);

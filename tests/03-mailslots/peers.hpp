@@ -20,6 +20,7 @@ public:
     RawSlot(RawSlot&&) noexcept;
     ~RawSlot();
 
+    const std::string& name() const;
     /// The next message if it comes in time.
     std::optional<std::string> take(Deadline deadline);
     /// The next message; fails the case if none comes.
@@ -43,6 +44,12 @@ bool raw_post(Stage& stage, const std::string& name, std::string_view message);
 
 /// Whether somebody owns the slot `name`.
 bool owned(Stage& stage, const std::string& name);
+
+/// How long a name may be here: the folder's path has to fit into an address, too.
+std::size_t longest_name(Stage& stage);
+
+/// The lab program ends with this exit code, since `why`; if it came to wait for messages instead, that is said.
+void ends_with(Stage& stage, Subject& lab, std::uint32_t code, const std::string& why, const Mistake& otherwise);
 
 /// What is left of slots; empty when all is clean.
 std::string slots_left(Stage& stage);

@@ -36,12 +36,13 @@ CASE("6.20 a timeout runs on a clock that nobody can set" * points(3) * section(
     Subject owner = hold(stage, {"hold", lock}), holder = hold(stage, {"hold", permits, "--permits", "1"});
     owner.ready();
     holder.ready();
-    for (const std::vector<std::string>& words : {std::vector<std::string>{"try", lock, "--timeout", "200"}, {"try", permits, "--permits", "1", "--timeout", "200"}}) {
+    for (const std::vector<std::string>& words : {std::vector<std::string>{"try", lock, "--timeout", "200"}, {"try", permits, "--permits", "1", "--timeout", "200"},
+                                                  {"wait", stage.name("event"), "--timeout", "200"}}) {
         Subject waiter = stage.start(words);
         while (!waiter.process().wait(Deadline::in(milliseconds(5))))
             stage.require(!waits_by_the_wall_clock(static_cast<pid_t>(waiter.process().id())),
                           {"it waits for a moment on the monotonic clock", "it waits in futex() with FUTEX_CLOCK_REALTIME: until a time of day", "", "", "wall-clock"});
-        waiter.exits(time_over, "wall-clock");
+        ends_with(stage, waiter, time_over, "it gives up when the time is over", "wall-clock");
     }
     lets_go(owner);
     lets_go(holder);
@@ -59,12 +60,12 @@ CASE("6.21 who waits when a manual event is signalled goes even if reset follows
     stage.by_hand("lab-06 wait E --manual & sleep 1; kill -STOP $!; lab-06 signal E; lab-06 reset E; kill -CONT $!");
     Subject waiter = stage.start({"wait", name, "--manual"});
     waiter.ready();
-    blocks(stage, waiter, "it waits", "event-begins-signalled");
+    blocks(stage, waiter, "it waits", "");
     waiter.process().suspend();
     does(stage, {"signal", name});
     does(stage, {"reset", name});
     waiter.process().resume();
-    waiter.prints("ready\nsignalled\n", "signal-forgotten-by-reset");
+    comes_to(stage, waiter, "ready\nsignalled\n", "it waited when the signal came, and goes through", "signal-forgotten-by-reset");
     waiter.exits(0);
 }
 
@@ -85,17 +86,18 @@ CASE("6.22 signals to limit reach the command" * points(3) * section("signals-pa
     stage.require(odd.empty(), {"the command starts with no signal blocked or ignored", odd.empty() ? "" : odd.front(), "", "", "signals-left-blocked"});
     // One that has not got a slot yet has no command that could answer: it ends itself.
     Subject waiting = stage.start(limit(name, 1, never));
-    blocks(stage, waiting, "it waits for the slot", "slots-not-counted");
+    blocks(stage, waiting, "it waits for the slot", "");
     waiting.process().terminate();
-    waiting.exits(128 + 15, "signals-not-forwarded");
+    ends_with(stage, waiting, 128 + 15, "SIGTERM ends the wait for a slot", "signals-not-forwarded");
     first.process().terminate();
-    first.exits(128 + 15, "signals-not-forwarded");
+    ends_with(stage, first, 128 + 15, "SIGTERM ends the command, and limit ends as it did", "signals-not-forwarded");
 
     Subject second = stage.start(limit(name, 1, insists));
     insists.started();
     insists.ignore_polite_requests();
     second.process().terminate();
-    blocks(stage, second, "a command that ignores SIGTERM runs on, and limit waits for it", "signals-not-forwarded");
+    second.process().interrupt();
+    blocks(stage, second, "a command that ignores SIGTERM and SIGINT runs on, and limit waits for it", "signals-not-forwarded");
     insists.exit(5);
     second.exits(5, "signals-not-forwarded");
 }

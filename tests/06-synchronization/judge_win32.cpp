@@ -5,6 +5,7 @@
 #include "ipc/error.hpp"
 #include "ipc/handle.hpp"
 #include "ipc/text.hpp"
+#include "security_win32.hpp"
 #include <windows.h>
 
 using namespace judge;
@@ -49,6 +50,14 @@ CASE("6.20 mutexes and semaphores are shared with every program that knows the n
     stage.require(before == 0, {"another program finds no free permit", std::to_string(before) + " free", "", "", "private-object"});
     try_says(stage, {"try", permits, "--permits", "3", "--timeout", "0"}, "taken", "");
     lets_go(holder);
+
+    // One that nobody may open: a clear error, and not 'somebody else has it'.
+    const std::string closed = stage.name("closed");
+    Security nobody(L"D:(D;;GA;;;WD)");
+    const ipc::unique_handle forbidden = object(::CreateMutexW(nobody.attributes(), FALSE, local(closed).c_str()), "CreateMutexW");
+    Subject refused = stage.start({"try", closed, "--timeout", "0"});
+    ends_with(stage, refused, 1, "the mutex may not be opened by anybody, and try says so", "null-handle-not-seen");
+    refused.complains(closed);
 }
 
 }
@@ -76,7 +85,7 @@ CASE("6.21 an event is shared with every program that knows the name" * points(3
     late.prints("ready\nsignalled\n", "private-object");
     late.exits(0);
     does(stage, {"reset", gate});
-    stage.require(::WaitForSingleObject(event.get(), 0) == WAIT_TIMEOUT, {"reset closes it for everybody", "the event is still signalled", "", "", "reset-does-nothing"});
+    stage.require(::WaitForSingleObject(event.get(), 0) == WAIT_TIMEOUT, {"reset closes it for everybody", "the event is still signalled", "", "", ""});
     does(stage, {"signal", gate});
     stage.require(::WaitForSingleObject(event.get(), 0) == WAIT_OBJECT_0, {"signal sets it", "the event is not signalled: a waiter who comes a moment later has missed it", "", "", "pulse"});
 }
@@ -96,9 +105,9 @@ CASE("6.22 Ctrl-Break is the command's business while it runs" * points(3) * sec
     insists.started();
     insists.ignore_polite_requests();
     Subject waiting = stage.start(limit(name, 1, next));
-    blocks(stage, waiting, "it waits for the slot", "slots-not-counted");
+    blocks(stage, waiting, "it waits for the slot", "");
     waiting.process().terminate();
-    waiting.ends("waits-on-after-ctrl-break");  // it has no command yet that could answer
+    waiting.ends();  // it has no command yet that could answer
     lab.process().terminate();
     lab.idles("ctrl-break-ends-limit");
     insists.exit(5);

@@ -24,16 +24,18 @@ inline bool sooner(const Deadline& a, const Deadline& b) { return a.at() < b.at(
 /// @return how it stands, as Process::stillness() puts it; another than `not_as`, if it comes to that
 inline std::string blocks(Stage& stage, Subject& lab, const std::string& what, const Mistake& otherwise, const std::string& not_as = {}) {
     std::string before;
-    const Deadline soon = Deadline::in(milliseconds(500));
-    while (!soon.expired()) {
-        if (lab.process().wait(Deadline::in(milliseconds(before.empty() ? 2 : 5))))
-            stage.fail({what, "it ended, and had printed " + shown(lab.output_so_far()), "", "", otherwise});
-        const std::string now = lab.process().stillness();
-        if (!now.empty() && now != not_as && (windows || now == before))  // on Windows a look says as much as two, and takes a tenth of a second
-            return now;
-        before = now;
+    for (int look = 0; look < 4; ++look) {
+        const Deadline soon = Deadline::in(milliseconds(500));
+        while (!soon.expired()) {
+            if (lab.process().wait(Deadline::in(milliseconds(before.empty() ? 2 : 5))))
+                stage.fail({what, "it ended, and had printed " + shown(lab.output_so_far()), "", "", otherwise});
+            const std::string now = lab.process().stillness();
+            if (!now.empty() && now != not_as && (windows || now == before))  // on Windows a look says as much as two, and takes a tenth of a second
+                return now;
+            before = now;
+        }
+        lab.idles();  // it polls, perhaps: that says so; or the machine is busy, and it has not come so far
     }
-    lab.idles();  // it polls, perhaps: that says so
     return {};
 }
 
@@ -51,10 +53,10 @@ inline void steps_and_blocks(Stage& stage, Subject& lab, const std::string& outp
     blocks_after(stage, lab, output, what, otherwise, before);
 }
 
-/// Its whole output so far becomes `output`; `what` says in words what that means.
-inline void comes_to(Stage& stage, Subject& lab, const std::string& output, const std::string& what, const Mistake& otherwise) {
+/// Waits until it has printed `size` bytes in all, or has ended; `what` says in words what they mean.
+inline std::string has_printed(Stage& stage, Subject& lab, std::size_t size, const std::string& what, const Mistake& otherwise) {
     stage.await([&](Deadline deadline) {
-        while (lab.output_so_far().size() < output.size()) {
+        while (lab.output_so_far().size() < size) {
             if (deadline.expired())
                 return false;
             if (lab.process().wait(std::min(deadline, Deadline::in(milliseconds(2)), sooner)))
@@ -62,9 +64,22 @@ inline void comes_to(Stage& stage, Subject& lab, const std::string& output, cons
         }
         return true;
     }, what, otherwise);
-    if (lab.output_so_far().size() < output.size())
-        lab.output(otherwise);  // it has ended; its last words may still be on their way
-    stage.require(lab.output_so_far() == output, {what + ": " + shown(output), difference(lab.output_so_far(), output), "", "", otherwise});
+    return lab.output_so_far().size() < size ? lab.output(otherwise) : lab.output_so_far();  // last words may still be on their way
+}
+
+/// Its whole output so far becomes `output`.
+inline void comes_to(Stage& stage, Subject& lab, const std::string& output, const std::string& what, const Mistake& otherwise) {
+    const std::string printed = has_printed(stage, lab, output.size(), what, otherwise);
+    stage.require(printed == output, {what + ": " + shown(output), difference(printed, output), "", "", otherwise});
+}
+
+/// It ends with this code, which means `what`.
+inline void ends_with(Stage& stage, Subject& lab, std::uint32_t code, const std::string& what, const Mistake& otherwise) {
+    const std::string expected = what + ": exit code " + std::to_string(code);
+    stage.await([&](Deadline deadline) { return lab.process().wait(deadline); }, expected, otherwise);
+    const Ended how = lab.ends();
+    const std::string printed = lab.output_so_far().empty() ? "" : ", having printed " + shown(lab.output_so_far());
+    stage.require(how.how == Ended::How::exited && how.code == code, {expected, how.text() + printed, "", "", otherwise});
 }
 
 /// One more line of input than it has taken: there is nothing that it could give back.
@@ -101,16 +116,16 @@ inline void does(Stage& stage, const std::vector<std::string>& words, const Mist
 /// `try` gets it; with `words` exactly.
 inline void try_says(Stage& stage, const std::vector<std::string>& words, const std::string& answer, const Mistake& otherwise) {
     Subject lab = stage.start(words);
-    const std::string line = lab.line(otherwise);
-    stage.require(line == answer, {"it prints " + shown(answer), shown(line), "", "", otherwise});
+    comes_to(stage, lab, answer + "\n", "it is free, and try gets it", otherwise);
     lab.exits(0, otherwise);
 }
 
-/// It does not get it in time.
-inline void try_fails(Stage& stage, const std::vector<std::string>& words, const Mistake& otherwise) {
+/// It does not get it in time. Whoever waits on and whoever takes it all the same have made different mistakes.
+inline void try_fails(Stage& stage, const std::vector<std::string>& words, const Mistake& if_taken, const Mistake& if_stuck = {}) {
     Subject lab = stage.start(words);
-    lab.exits(time_over, otherwise);
-    lab.prints("", otherwise);
+    stage.await([&](Deadline deadline) { return lab.process().wait(deadline); }, "it does not get it, and gives up when the time is over", if_stuck);
+    ends_with(stage, lab, time_over, "it does not get it, for others have it", if_taken);
+    lab.prints("", if_taken);
 }
 
 /// Which of them has said `ready` first.

@@ -159,11 +159,24 @@ QueryFile query_file() {
 // The judge draws this name for its talk with a puppet (platform_win32.cpp).
 constexpr std::string_view puppet_line = "\\\\.\\pipe\\ipc-labs-puppet-";
 
+// A mailslot counts as a pipe, too. Its owner's handle bears its name; a sender's handle bears none, and knows nothing of
+// pipes (under Wine, where nameless pipes have names).
+bool is_mailslot(HANDLE own, const std::string& name) {
+    if (name.find("ailslot\\") != std::string::npos || name.find("ailSlot\\") != std::string::npos)
+        return true;
+    Ends::Local local{};
+    IO_STATUS_BLOCK status{};
+    return nt::under_wine() && name.empty() &&
+           query_file()(own, &status, &local, sizeof local, 24 /* FilePipeLocalInformation */) < 0;
+}
+
 // "a pipe whose write end is still open in lab-01 itself (handle 0x48)"
 std::string pipe_seen_by(DWORD self, HANDLE own, bool reading) {
     const std::string name = nt::name_of(own);
     if (name.starts_with(puppet_line))
         return reading ? "the line to the judge, to be told what to do" : "the line to the judge";
+    if (is_mailslot(own, name))
+        return reading ? "its mailslot, for a message" : "a mailslot, for room in it";
     if (is_nameless(name)) {
         const auto candidates = holders_where(own, [&](const nt::HandleEntry& entry, HANDLE copy) {
             return entry.process == self && (reading ? may_write(entry.access) : may_read(entry.access)) &&

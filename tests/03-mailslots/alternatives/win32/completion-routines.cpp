@@ -21,7 +21,7 @@ void check_name(const std::string& name) {
 
 // A mailslot that somebody else owns, opened for one message; none if nobody owns it.
 ipc::unique_file open_for_writing(const std::string& path) {
-    // Another sender may have it open at the same time: share, or one of the two gets ERROR_SHARING_VIOLATION.
+    // Another sender may have it open at the same time: share what he does, too. Windows does not insist on it, Wine does.
     ipc::unique_file slot(::CreateFileW(ipc::to_wide(path).c_str(), GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, nullptr,
                                         OPEN_EXISTING, FILE_FLAG_OVERLAPPED, nullptr));
     if (!slot && ::GetLastError() != ERROR_FILE_NOT_FOUND)

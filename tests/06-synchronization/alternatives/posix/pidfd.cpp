@@ -229,7 +229,9 @@ struct Slots {
 
 unsigned long long start_time(pid_t pid) {
     std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-    std::string text((std::istreambuf_iterator<char>(file)), {});
+    char bytes[1024];
+    file.read(bytes, sizeof bytes);  // fails if it ends meanwhile
+    const std::string text(bytes, static_cast<std::size_t>(file.gcount()));
     const auto end_of_name = text.rfind(')');
     if (end_of_name == std::string::npos)
         return 0;
@@ -302,6 +304,7 @@ ExitCode limit(const std::string& name, unsigned slots, ipc::Deadline deadline, 
     const ipc::unique_file report_read(report[0]);
     ipc::unique_file report_write(report[1]);
 
+    ::signal(SIGCHLD, SIG_DFL);  // a caller that ignores it leaves that to us, and then nobody is told of a child's end
     sigset_t watched, mask;
     ::sigemptyset(&watched);
     for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGCHLD})

@@ -194,6 +194,7 @@ ExitCode limit(const std::string& name, unsigned slots, ipc::Deadline deadline, 
     const ipc::unique_file read_end(report[0]);
     ipc::unique_file write_end(report[1]);
 
+    ::signal(SIGCHLD, SIG_DFL);  // a caller that ignores it leaves that to us, and then there is no status to wait for
     constexpr int signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
     sigset_t all, before;
     ::sigemptyset(&all);

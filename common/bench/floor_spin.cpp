@@ -1,0 +1,18 @@
+// The floor of all that spins: a cache line that two processors write in turn, and the copies. It needs two processors.
+
+#include "floor_common.hpp"
+#include <immintrin.h>
+
+namespace {
+
+struct Spin {
+    static void tell(std::atomic<std::uint32_t>& word, std::uint32_t value) { word.store(value, std::memory_order_release); }
+    static void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value) {
+        while (word.load(std::memory_order_acquire) != value)
+            _mm_pause();
+    }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) { return bench::run(argc, argv, bench::floor_client<Spin>, bench::floor_server<Spin>); }

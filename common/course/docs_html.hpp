@@ -1,0 +1,44 @@
+#pragma once
+
+/// @file
+/// What is done to Doxygen's HTML, and what is checked in it.
+
+#include "docs_page.hpp"
+#include "labs.hpp"
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace course::docs {
+
+/// What the search is to find beside Doxygen's own entries: a title and where it leads.
+struct SearchEntry {
+    std::string title, target;  ///< "FIFO", "lab-02-named-pipes.html"
+    std::string scope;          ///< shown behind the title: "Named pipes (lab 02)"
+};
+
+/// Doxygen's files and symbols by the tag file that it wrote: "common/ipc/error.hpp" → "error_8hpp.html",
+/// "anonymous_pipes::capture" → "namespaceanonymous__pipes.html#a1b2".
+std::map<std::string, std::string> targets_of(const std::filesystem::path& tag_file);
+
+/// Sets headings in order, resolves links to files, and links the contract's functions where handouts name them.
+/// @param namespaces  a page's file → the namespace whose functions it means
+void finish_pages(const std::filesystem::path& folder, const std::map<std::string, std::string>& targets,
+                  const std::map<std::string, std::string>& namespaces);
+
+/// Adds entries to the index that Doxygen's search reads.
+void extend_search(const std::filesystem::path& folder, const std::vector<SearchEntry>& entries);
+
+/// Every link and picture of every page that leads to no file or no anchor, as "page.html: link"; also in the search's
+/// and the navigation's own files.
+std::vector<std::string> broken_links(const std::filesystem::path& folder);
+
+/// Every page whose headings skip a level or which has not exactly one of the first, and pictures without a text.
+std::vector<std::string> reading_problems(const std::filesystem::path& folder);
+
+/// Lines that only the solutions, the mistakes' patches or the instructors' pages have, and a page shows all the same.
+/// @return "page.html: the text, from FILE"
+std::vector<std::string> leaks(const Repository& repository, const std::filesystem::path& folder);
+
+}  // namespace course::docs

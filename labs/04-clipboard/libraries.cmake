@@ -1,0 +1,10 @@
+# The X11 side speaks to the display by libxcb; the clipboard of Windows is in user32, which every program is linked to.
+if(NOT WIN32)
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(XCB REQUIRED IMPORTED_TARGET xcb xcb-xfixes)
+  set(lab_libraries PkgConfig::XCB)
+  set(judge_libraries PkgConfig::XCB)
+else()
+  set(lab_libraries user32)
+  set(judge_libraries user32)
+endif()
