@@ -53,16 +53,34 @@ struct TraceOptions {
     std::string svg;      ///< a file to draw into as well
 };
 
+struct DocsOptions {
+    bool instructor = false;  ///< with solutions and the instructors' pages
+    bool open = false;        ///< show it in a browser
+};
+
+struct DebugOptions {
+    std::string lab;
+    std::string track = "posix";
+    std::string case_name;  ///< empty: the first that fails
+    bool solution = false;
+    int program = 1;  ///< which of the lab programs that the case starts
+    std::string seed;
+    std::vector<std::string> commands;  ///< for gdb, instead of a person
+};
+
 int glance(const Repository& repository);
 int grade(const Repository& repository, const GradeOptions& options);
+int build_lab(const Repository& repository, const GradeOptions& options);
 int watch(const Repository& repository, const GradeOptions& options);
 int hint(const Repository& repository, const std::string& lab, const std::string& case_name,
          const std::string& track, bool all);
 int handout(const Repository& repository, const std::string& lab, const std::string& section);
+int debug(const Repository& repository, const DebugOptions& options);
 int trace(const Repository& repository, const TraceOptions& options);
 int reset(const Repository& repository, const std::string& lab, const std::string& track);
 int doctor(const Repository& repository, const std::string& track);
 int test(const Repository& repository, const TestOptions& options);
+int build_docs(const Repository& repository, const DocsOptions& options);
 int bench_loop(const Repository& repository, const BenchOptions& options);
 int bench_mechanisms(const Repository& repository, const BenchMechanismsOptions& options);
 

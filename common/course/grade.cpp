@@ -80,6 +80,19 @@ void remember(const Repository& repository, const GradeTask& task, const Verdict
                  next ? next->name : ""});
 }
 
+int build_lab(const Repository& repository, const GradeOptions& options) {
+    const GradeTask task = task_for(repository, options);
+    try {
+        build_for(repository, task);
+    } catch (const DoesNotCompile& error) {
+        // In full and as the compiler says it: editors look for it.
+        fmt::print(stderr, "{}\n", error.what());
+        return exit_code::does_not_compile;
+    }
+    fmt::print("built: {}\n", task.judging.subject);
+    return exit_code::full_marks;
+}
+
 int grade(const Repository& repository, const GradeOptions& options) {
     const GradeTask task = task_for(repository, options);
     const bool to_stdout = options.json == "-";

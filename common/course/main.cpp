@@ -77,10 +77,16 @@ int run(int argc, char** argv) {
                               [&](const Repository& r) { return watch(r, grading); }),
                         grading);
 
+    GradeOptions building;
+    CLI::App* sub = verb(app, "build", "build a lab program, to run it by hand", [&](const Repository& r) { return build_lab(r, building); });
+    sub->add_option("lab", building.lab, "the lab: 01, 1 or 01-anonymous-pipes")->required();
+    sub->add_option("--track", building.track, "posix or win32")->capture_default_str();
+    sub->add_flag("--solution", building.solution, "the reference instead of your program");
+
     std::vector<std::string> hint_words;
     std::string track;
     bool all_hints = false;
-    CLI::App* sub =
+    sub =
         verb(app, "hint", "the next hint to a case, from gentle to nearly telling", [&](const Repository& r) {
             return hint(r, hint_words.size() == 2 ? hint_words[0] : "", hint_words.back(), track, all_hints);
         });
@@ -110,6 +116,21 @@ int run(int argc, char** argv) {
         ->check(CLI::Range(0.2, 600.0));
     sub->add_option("--svg", tracing.svg, "draw the chart into this file as well");
 
+    DebugOptions debugging;
+    sub = verb(app, "debug", "gdb on your program as a case of the judge runs it",
+               [&](const Repository& r) { return debug(r, debugging); });
+    sub->add_option("lab", debugging.lab, "the lab: 01, 1 or 01-anonymous-pipes")->required();
+    sub->add_option("--case", debugging.case_name, "the case (default: the first that fails)");
+    sub->add_option("--track", debugging.track, "posix or win32")->capture_default_str();
+    sub->add_flag("--solution", debugging.solution, "the reference instead of your program");
+    sub->add_option("--program", debugging.program, "which of the lab programs that the case starts")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1000));
+    sub->add_option("--seed", debugging.seed, "the seed of the verdict that is to be looked into");
+    sub->add_option("--ex", debugging.commands, "a command for gdb, without a person; may be given again")
+        ->take_all()
+        ->allow_extra_args(false);
+
     std::string reset_lab, reset_track = "posix";
     sub = verb(app, "reset", "give a starter back as it was shipped; your file is kept aside",
                [&](const Repository& r) { return reset(r, reset_lab, reset_track); });
@@ -134,6 +155,12 @@ int run(int argc, char** argv) {
     sub->add_flag("--quick", testing.quick, "for development: 5 repeats, no sanitizers");
 
     BenchMechanismsOptions measuring;
+    DocsOptions documenting;
+    sub = verb(app, "docs", "build the site: handouts, contracts, mistakes",
+               [&](const Repository& r) { return build_docs(r, documenting); });
+    sub->add_flag("--instructor", documenting.instructor, "the instructor's edition, with the solutions");
+    sub->add_flag("--open", documenting.open, "show it in a browser");
+
     CLI::App* bench = verb(app, "bench", "measure every mechanism on this machine",
                            [&](const Repository& r) { return bench_mechanisms(r, measuring); });
     bench->require_subcommand(0, 1);

@@ -12,6 +12,7 @@ namespace course {
 namespace {
 
 constexpr int look_every_ms = 200;
+constexpr int look_now_and_then_ms = 1000;
 
 // Whether the notifications that have arrived name `name`. Reads all of them.
 bool mentioned(int descriptor, const std::string& name) {
@@ -53,14 +54,19 @@ bool Saves::changed() {
     return true;
 }
 
-std::chrono::steady_clock::time_point Saves::wait() {
+std::chrono::steady_clock::time_point Saves::wait() { return *wait_or(-1); }
+
+std::optional<std::chrono::steady_clock::time_point> Saves::wait_or(int other) {
     for (;;) {
-        pollfd waiting[] = {{notifications_.get(), POLLIN, 0}, {interrupt_descriptor(), POLLIN, 0}};
-        ::poll(waiting, 2, notifications_ ? -1 : look_every_ms);
+        pollfd waiting[] = {{notifications_.get(), POLLIN, 0}, {interrupt_descriptor(), POLLIN, 0}, {other, POLLIN, 0}};
+        // The time is looked at now and then even so: what another machine saves (NFS, a container's folder) is not notified.
+        ::poll(waiting, 3, notifications_ ? look_now_and_then_ms : look_every_ms);
         const auto now = std::chrono::steady_clock::now();
         stop_if_interrupted();
-        if (notifications_ && !mentioned(notifications_.get(), file_.filename().string()))
-            continue;
+        if (waiting[2].revents != 0)
+            return std::nullopt;
+        if (notifications_)
+            mentioned(notifications_.get(), file_.filename().string());
         if (changed())
             return now;
     }

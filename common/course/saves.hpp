@@ -6,6 +6,7 @@
 #include "ipc/handle.hpp"
 #include <chrono>
 #include <filesystem>
+#include <optional>
 
 namespace course {
 
@@ -17,6 +18,9 @@ public:
     /// Returns when the file's content may have changed since the last call, and when that was noticed.
     /// @throws Interrupted
     std::chrono::steady_clock::time_point wait();
+
+    /// The same, but also returns, with nothing, as soon as `other` is readable (poll(2); -1: never).
+    std::optional<std::chrono::steady_clock::time_point> wait_or(int other);
 
 private:
     bool changed();

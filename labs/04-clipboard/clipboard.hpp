@@ -18,7 +18,7 @@
 ///
 /// | here         | X11 targets                                                                   | Windows formats                    |
 /// |--------------|-------------------------------------------------------------------------------|------------------------------------|
-/// | `text/plain` | `UTF8_STRING`, `text/plain;charset=utf-8`, `text/plain`, `TEXT`; `STRING`, which is ISO 8859-1 | `CF_UNICODETEXT`, ended by a NUL   |
+/// | `text/plain` | `UTF8_STRING`, `text/plain;charset=utf-8`, `text/plain`, `TEXT`; `STRING`, which is ISO 8859-1 with a `?` for what that lacks | `CF_UNICODETEXT`, ended by a NUL   |
 /// | `text/html`  | `text/html`                                                                   | `HTML Format`, with its header     |
 /// | `image/png`  | `image/png`                                                                   | `PNG`                              |
 ///

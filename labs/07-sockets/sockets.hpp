@@ -65,12 +65,13 @@ struct Listening {
     std::chrono::milliseconds drain;  ///< how long clients have, once it is told to stop, to take their answers
 };
 
-/// Appends the answer to `answer`, at most longest_frame bytes, and does not look at what is there already. Never throws.
+/// Appends the answer to `answer`, at most longest_frame bytes, and does not look at what is there already. Never throws,
+/// and may be called by several threads at once.
 ///
 /// @param peer  who asks: "127.0.0.1:51234", "[::1]:51234"; of a UNIX socket "pid 4121 uid 1000", as the system tells it
 using Answer = std::function<void(const std::string& peer, std::string_view request, std::string& answer)>;
 
-/// Told when a client breaks the rules, before its connection is closed.
+/// Told when a client breaks the rules, before its connection is closed. May be called by several threads at once.
 /// @param why  for people; with the length that it announced, in decimal
 using OnRefused = std::function<void(const std::string& peer, const std::string& why)>;
 

@@ -313,7 +313,8 @@ public:
             default: break;  // also an error: of a request to a window whose program has just died
             }
         }
-        ::xcb_flush(display_.get());
+        // The server drops what it has not yet read of a client that has gone. A round trip: it has read everything.
+        display_.owner();
     }
 
 private:

@@ -86,7 +86,8 @@ CASE("4.1 paste prints the text that another program has copied, character for c
     desk.copy({{"text/plain", first}});
     Subject lab = desk.start({"paste"});
     const std::string& got = lab.output();
-    stage.require(got.find("Gr?") != 0 && got.find("Gr\xfc") != 0, {"every character arrives", shown(got) + ": what an 8-bit character set does not have is lost", "", "", windows ? "asks-for-code-page-text" : "asks-for-latin-1"});
+    stage.require(got.find('?') == std::string::npos && got.find("Gr\xfc") != 0,
+                  {"every character arrives", shown(got) + ": what an 8-bit character set does not have is lost", "", "", windows ? "asks-for-code-page-text" : "asks-for-latin-1"});
     stage.require(!windows || got.size() <= first.size() || got.compare(0, first.size(), first) != 0,
                   {"the text ends where it ends", difference(got, first) + ": that lies behind the NUL", "", "", "takes-the-whole-block"});
     lab.prints(first);
@@ -169,11 +170,15 @@ CASE("4.5 paste of a type that is not on offer is refused and tells what there i
     Subject right = desk.start({"paste", "--type", own});
     right.prints(bytes);
     right.exits(0);
-    for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
-             {}, {"cut"}, {"paste", "--type"}, {"paste", "--type", "two words"}, {"paste", "--timeout", "-1"}, {"types", "--count", "1"},
-             {"copy", "--type", "TARGETS"}, {"copy", "--type", "a/b", "--type", "a/b"}, {"watch", "--count", "0"},
-             {"watch", "--count", "99999999999999999999"}, {"paste", "--", "true"}})
-        wrong_usage(desk, wrong);
+    // The given part of the program; each start costs, under Wine most.
+    std::vector<std::vector<std::string>> wrong = {{"watch", "--count", "0"}, {"copy", "--type", "TARGETS"}, {"paste", "--timeout", "-1"}};
+    if (!windows)
+        for (const std::vector<std::string>& more : std::vector<std::vector<std::string>>{
+                 {}, {"cut"}, {"paste", "--type"}, {"paste", "--type", "two words"}, {"types", "--count", "1"},
+                 {"copy", "--type", "a/b", "--type", "a/b"}, {"watch", "--count", "99999999999999999999"}, {"paste", "--", "true"}})
+            wrong.push_back(more);
+    for (const std::vector<std::string>& arguments : wrong)
+        wrong_usage(desk, arguments);
 }
 
 }
@@ -254,7 +259,6 @@ CASE("4.9 html goes both ways" * points(6) * section("html-and-its-header") *
            "On X11 the target text/html and just the html. On Windows the format 'HTML Format': UTF-8 with a header of byte offsets in front.",
            "Version, StartHTML, EndHTML, StartFragment, EndFragment, counted in bytes from the first of the header; to read, take StartFragment to EndFragment.")) {
     by_hand(stage, "printf '<b>hello</b>' | lab-04 copy --type text/html & xclip -selection clipboard -t text/html -o", "");
-    stage.recognise("counts characters and not bytes", "counts-characters");
     Desk desk(stage);
     const std::string theirs = html(stage.random()), ours = html(stage.random());
     desk.copy({{"text/html", theirs}, {"text/plain", "x"}});
@@ -266,7 +270,7 @@ CASE("4.9 html goes both ways" * points(6) * section("html-and-its-header") *
     Subject lab = desk.copies({"--type", "text/html"}, ours);
     const std::vector<std::string> offered = desk.types();
     stage.require(offered == std::vector<std::string>{"text/html"}, {"text/html is on offer, and nothing else", lines(offered), "", "", "says-it-is-text"});
-    desk.gets("text/html", ours, windows ? "no-header" : "");
+    desk.gets("text/html", ours, windows ? "counts-characters" : "");
     desk.copy({{"text/plain", "x"}});
     lab.exits(0, "stays-when-lost");
 }
@@ -287,7 +291,7 @@ CASE("4.10 one copy offers several types and gives each to whoever asks for it" 
     types.exits(0);
     for (const std::string& type : {own, std::string("text/plain"), std::string("text/html")})
         desk.gets(type, text);
-    const std::optional<std::string> other = desk.ask("image/png");
+    const std::optional<std::string> other = desk.ask("image/png", windows ? "" : "refusal-unsaid");
     stage.require(!other, {"who asks for what is not on offer is refused", other ? shown(*other) : "", "", "", "answers-everything"});
     desk.copy({{"text/plain", "x"}});
     lab.exits(0, "stays-when-lost");
@@ -299,7 +303,6 @@ CASE("4.11 what a command makes is made only when somebody asks and only once" *
            "On Windows SetClipboardData(format, NULL) promises, and WM_RENDERFORMAT asks. On X11 keep what render() gave beside the offer.")) {
     by_hand(stage, "lab-04 copy -- sh -c 'echo made >&2; date' & xclip -selection clipboard -o; xclip -selection clipboard -o",
             "lab-04 copy -- cmd /c time /t");
-    stage.recognise("render.*not the program's", "");
     Desk desk(stage);
     const std::string text = nasty_text(stage.random());
     Puppet maker = stage.puppet();
@@ -341,11 +344,18 @@ CASE("4.12 a promise that cannot be kept is refused and the service goes on" * p
     maker.exit(3);
     is_refused(stage, paste, "failed-promise-unanswered");
     stage.require(lab.running(), {"copy goes on", "it has ended", "", "", "failed-promise-ends-it"});
-    const std::vector<std::string> offered = desk.types();
+    const std::vector<std::string> offered = desk.types("failed-promise-ends-it");
     stage.require(offered == std::vector<std::string>{"text/plain"}, {"text/plain is still on offer", lines(offered), "", "", "failed-promise-ends-it"});
     desk.copy({{"text/plain", "x"}});
     lab.exits(0, "stays-when-lost");
     stage.require(!lab.errors().empty(), {"standard error says that the command has failed", "nothing", "", "", "failed-promise-unsaid"});
+    Subject second = desk.start({"copy", "--", "no-such-command-" + stage.random().word(8)});
+    second.close_input();
+    second.ready();
+    const std::optional<std::string> got = desk.ask("text/plain", "failed-promise-unanswered");
+    stage.require(!got, {"who asks is refused", got ? shown(*got) : "", "", "", ""});
+    desk.copy({{"text/plain", "x"}});
+    second.exits(0, "failed-promise-ends-it");
 }
 
 CASE("4.13 watch says a line at every change and does nothing in between" * points(6) * section("news") *
@@ -356,21 +366,30 @@ CASE("4.13 watch says a line at every change and does nothing in between" * poin
     Desk desk(stage);
     const std::string text = stage.random().word(10);
     desk.copy({{"text/plain", text}});
-    Subject lab = desk.start({"watch", "--count", "4"});
+    const bool counted = !windows || under_wine();  // Windows does not promise one message for each
+    Subject lab = desk.start({"watch", "--count", counted ? "6" : "4"});
     lab.ready();
     lab.idles("polls");
     works_alone(stage, lab);
     desk.gets("text/plain", text);  // a paste is no change
+    const Mistake unheard = windows ? "misses-changes" : "misses-changes, extension-not-introduced";
     for (const bool filled : {true, true, false, true}) {
         if (filled)
             desk.copy({{"text/plain", stage.random().word(10)}});
         else
             desk.empty();
-        const std::string got = lab.line(filled ? "misses-changes" : "misses-the-end");
+        const std::string got = lab.line(filled ? unheard : "misses-the-end");
         stage.require(got == (filled ? "copied" : "emptied"), {filled ? "copied" : "emptied", shown(got), "", "", filled ? "misses-changes" : "misses-the-end"});
     }
+    if (counted) {
+        lab.process().suspend();
+        desk.copy({{"text/plain", stage.random().word(10)}});
+        desk.copy({{"text/plain", stage.random().word(10)}});
+        lab.process().resume();
+    }
+    lab.ends("misses-changes, polls");
     lab.exits(0);
-    lab.prints("ready\ncopied\ncopied\nemptied\ncopied\n");
+    lab.prints(counted ? "ready\ncopied\ncopied\nemptied\ncopied\ncopied\ncopied\n" : "ready\ncopied\ncopied\nemptied\ncopied\n");
 }
 
 }
@@ -387,9 +406,9 @@ CASE("4.14 paste takes 8 MiB however small the pieces" * points(4) * section("to
     const std::string bytes = picture(stage.random(), 8 * MiB);
     desk.copy({{"image/png", bytes}});
     Subject lab = desk.start({"paste", "--type", "image/png"});
-    const std::string& got = lab.output("no-incr");
-    stage.require(got.size() > 100, {"8 MiB", difference(got, bytes), "", "", "no-incr"});
-    stage.require(got == bytes, {"the 8 MiB that were copied", difference(got, bytes), "", "", "no-incr"});
+    const std::string& got = lab.output();
+    stage.require(windows || got.size() != 4, {"8 MiB", "the 4 bytes that announce them: the property is of type INCR", "", "", "incr-taken-for-data"});
+    stage.require(got == bytes, {"the 8 MiB that were copied", difference(got, bytes), "", "", windows ? "" : "incr-not-begun, incr-ends-early"});
     lab.exits(0);
 }
 
@@ -414,11 +433,12 @@ CASE("4.16 paste tells at once when the owner dies with the request in its hands
            "Nobody does by itself. On X11 the owner's window goes with the owner, and you may watch that window. On Windows GetClipboardData comes back with NULL.",
            "Select StructureNotify on the owner's window before you ask, and take DestroyNotify as the end; on Windows look at the handle before you use it.")) {
     by_hand(stage, "", "");
+    stage.patience(milliseconds(6000));  // it has a timeout of its own, so that it never stands still
     Desk desk(stage);
     const std::string text = stage.random().word(10);
     desk.copy({{"text/plain", text}}, Manner::dies);
     Subject lab = desk.start({"paste", "--timeout", "60000"});
-    is_refused(stage, lab, "waits-for-the-dead");
+    is_refused(stage, lab, windows ? "handle-unchecked" : "waits-for-the-dead");
     desk.copy({{"text/plain", text}});
     Subject alive = desk.start({"paste"});
     alive.prints(text);

@@ -54,7 +54,7 @@ public:
     /// The same, and it must be exactly these bytes.
     void gets(const std::string& type, const std::string& bytes, const Mistake& otherwise = {});
     /// What is on offer, named as the lab names it; each once.
-    std::vector<std::string> types();
+    std::vector<std::string> types(const Mistake& otherwise = {});
     /// All the forms of text that the system knows give this text.
     void gets_all_forms_of(const std::string& text);
 

@@ -121,10 +121,11 @@ inline void try_says(Stage& stage, const std::vector<std::string>& words, const 
 }
 
 /// It does not get it in time. Whoever waits on and whoever takes it all the same have made different mistakes.
-inline void try_fails(Stage& stage, const std::vector<std::string>& words, const Mistake& if_taken, const Mistake& if_stuck = {}) {
+inline void try_fails(Stage& stage, const std::vector<std::string>& words, const Mistake& if_taken, const Mistake& if_stuck = {},
+                      const std::string& why = "others have it") {
     Subject lab = stage.start(words);
     stage.await([&](Deadline deadline) { return lab.process().wait(deadline); }, "it does not get it, and gives up when the time is over", if_stuck);
-    ends_with(stage, lab, time_over, "it does not get it, for others have it", if_taken);
+    ends_with(stage, lab, time_over, "it does not get it, for " + why, if_taken);
     lab.prints("", if_taken);
 }
 

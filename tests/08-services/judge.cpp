@@ -58,8 +58,9 @@ CASE("8.2 blanks and signs in a path arrive as they are" * points(on(4, 5)) * se
                                      : stage.random().word(4) + " 100% $HOME ${HOME} %h \\t \"x\" 'y' ;" + stage.random().word(3) + ".conf";
     const std::string log = "a log " + stage.random().word(5);
     manager.run("install", name, {"--config", file, "--log", log}).exits(0);
-    starts_this(stage, manager.find(name), {program(), "run", name, "--config", path_here(stage, file), "--log", path_here(stage, log)},
-                windows ? "not-quoted" : "not-quoted, specifiers-not-escaped");
+    const Definition definition = manager.find(name);
+    starts_this(stage, definition, {program(), "run", name, "--config", path_here(stage, file), "--log", path_here(stage, log)},
+                definition.command.size() == 7 ? "specifiers-not-escaped" : "not-quoted");
     manager.run("remove", name).exits(0);
 }
 
@@ -94,7 +95,8 @@ CASE("8.4 a name that is a path is refused" * points(on(2, 3)) * section("anothe
             if (verb != std::string("install") && bad != word + "/x")
                 continue;
             Subject lab = manager.run(verb, bad);
-            lab.exits(1, "takes-any-name");
+            const Ended how = lab.ends();
+            stage.require(how.how == Ended::How::exited && how.code == 1, {"the name " + shown(bad, 30) + " is refused: exit code 1", how.text(), "", "", "takes-any-name"});
             lab.complains(bad.substr(0, 20), "takes-any-name");
         }
     // No name is no mistake of the service's: the command line is wrong.
@@ -157,6 +159,7 @@ CASE("8.10 a service that waits uses no processor" * points(on(3, 4)) * section(
      hints("Nobody wants anything. What does your program do meanwhile?",
            "'while alive: pass' asks a million times a second whether there is something to do.",
            "Let the system wake you: one poll() or WaitForMultipleObjects on everything that can happen, orders of the manager included.")) {
+    stage.recognise("it woke up", "polls-for-orders");
     by_hand(stage, "lab-08 run hello --runtime run & sleep 1; ps -o time,cmd -C lab-08", "lab-08 start hello & tasklist /v /fi \"imagename eq lab-08.exe\"");
     const std::string greeting = stage.random().word(8), who = stage.random().word(8);
     Service service(stage, greeting);
@@ -283,6 +286,7 @@ CASE("8.19 a configuration that is no good leaves the old one in force" * points
      hints("Somebody mistypes a line and reloads. Should everybody be cut off for that?",
            "reload() throws, and keeps the old configuration. If the exception leaves the loop, so do you.",
            "Catch it where you reload, log 'reload-failed' with the error, and go on. posix: READY=1 also then, or the manager thinks that you reload for ever.")) {
+    stage.recognise("it has ended, having told", "reload-fails-deadly");
     by_hand(stage, "echo nonsense >c; kill -HUP $(pidof lab-08); lab-08 ask hello --runtime run greet you", "echo nonsense>c & lab-08 reload hello & lab-08 ask hello greet you");
     const std::string before = stage.random().word(8), after = stage.random().word(8), who = stage.random().word(8), nonsense = stage.random().word(10);
     Service service(stage, before);

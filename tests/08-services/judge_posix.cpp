@@ -212,6 +212,12 @@ struct Service::State {
         }
     }
 
+    void ends(const std::string& what, std::uint32_t code, const Mistake& otherwise) {
+        stage.await([&](Deadline deadline) { return running().process().wait(deadline); }, what, otherwise);
+        const Ended how = running().ends();  // ends the case if it was never written
+        stage.require(how.how == Ended::How::exited && how.code == code, {what, how.text(), "", "", otherwise});
+    }
+
     // The first notice that says one of this, with all before it thrown away; they are checked for what must not be there.
     Notice hear(const std::string& what, const std::function<bool(const Notice&)>& wanted, const Mistake& otherwise, const std::string& not_yet = {}) {
         Notice found;
@@ -254,6 +260,9 @@ Service::Service(Stage& stage, const std::string& greeting, const std::vector<st
     state_->config = stage.files() + "/" + state_->name + ".conf";
     state_->log = stage.files() + "/" + state_->name + ".log";
     state_->address = state_->runtime + "/control.socket";
+    stage.recognise("killed by SIGTERM", "sigterm-not-caught");
+    stage.recognise("killed by SIGINT", "sigint-not-caught");
+    stage.recognise("killed by SIGHUP", "reload-not-done");
     state_->manager = std::make_unique<NotifySocket>(stage.files() + "/" + stage.random().word(8));
     std::string text = "greeting = " + greeting + "\n";
     for (const std::string& load : loads)
@@ -323,7 +332,6 @@ namespace {
 void reloads(Service& service, const Mistake& otherwise) {
     Service::State& state = service.state();
     Stage& stage = service.stage();
-    stage.recognise("killed by SIGHUP", "reload-not-done");
     const Notice notice = state.hear("RELOADING=1 from the service", [](const Notice& each) { return each.says("RELOADING=1"); }, otherwise);
     const auto when = std::strtoll(notice.get("MONOTONIC_USEC").value_or("0").c_str(), nullptr, 10);
     stage.require(when >= state.reload_told.count() && when <= notice.when.count(),
@@ -338,14 +346,12 @@ void Service::reloaded(const Mistake& otherwise) { reloads(*this, otherwise); }
 void Service::reload_failed(const Mistake& otherwise) { reloads(*this, otherwise); }
 
 void Service::stopped(const Mistake& otherwise) {
-    stage().recognise("killed by SIGTERM", "sigterm-not-caught");
-    state_->running().exits(0, otherwise);
+    state_->ends("the service ends, as it was told to, with exit code 0", 0, otherwise);
     stage().require(!exists(state_->address), {"no socket is left", "control.socket is still there", "", "", "socket-left-behind"});
 }
 
 void Service::failed(const Mistake& otherwise) {
-    state_->running().exits(1, otherwise);
-    state_->listen();
+    state_->ends("the service gives up, with exit code 1", 1, otherwise);
     is_not_ready("ready-too-early");
 }
 
@@ -657,6 +663,7 @@ Definitions::~Definitions() = default;
 Subject Definitions::run(const std::string& verb, const std::string& name, Words options) {
     State& state = *state_;
     const std::string unit = state.units + "/" + name + ".service";
+    const bool known = exists(unit);
     state.systemctl.calls.clear();
     bool there = false;
     state.systemctl.answer = [&](const Words& words) {
@@ -667,12 +674,12 @@ Subject Definitions::run(const std::string& verb, const std::string& name, Words
     Subject lab = state.start(verb, name, std::move(options));
     state.systemctl.serve(lab);
     const bool succeeded = lab.ends().how == Ended::How::exited && lab.process().ended().code == 0;
-    if (succeeded && (verb == "install" || verb == "remove")) {
+    if (succeeded && exists(unit) == (verb == "install") && (verb == "install" || (verb == "remove" && known))) {
         const std::vector<Words>& calls = state.systemctl.calls;
         state.stage.require(has_call(calls, "daemon-reload"), {"systemctl daemon-reload after the unit files have changed", text_of(calls), "", "", "no-daemon-reload"});
         state.stage.require(there == (verb == "install"), {"systemctl daemon-reload comes when the unit file is already " + std::string(verb == "install" ? "there" : "gone"), "it came before", "", "", "no-daemon-reload"});
     }
-    if (succeeded && verb == "remove") {
+    if (succeeded && verb == "remove" && known) {
         const std::vector<Words>& calls = state.systemctl.calls;
         const bool now = std::any_of(calls.begin(), calls.end(), [](const Words& words) { return is_call(words, "disable") && std::count(words.begin(), words.end(), "--now"); });
         state.stage.require(now || has_call(calls, "stop", name), {"remove stops the service (systemctl stop, or disable --now)", text_of(calls), "", "", "removes-a-running-service"});
@@ -1000,7 +1007,7 @@ CASE("8.13 without a manager it runs in the foreground and one that does not ans
         lost.state().manager.reset();
         lost.state().environment["NOTIFY_SOCKET"] = nowhere;
         lost.begin();
-        lost.state().running().exits(1, "notify-errors-ignored");
+        lost.state().ends("the service cannot reach its manager, and gives up with exit code 1", 1, "notify-errors-ignored");
         lost.state().running().complains("NOTIFY_SOCKET", "notify-errors-ignored");
         stage.require(!exists(lost.address()), {"no socket is left", "control.socket is still there", "", "", "socket-left-behind"});
     }
@@ -1072,6 +1079,7 @@ CASE("8.20 a second one is refused and the first is not disturbed" * points(4) *
     second.begin();
     second.failed("second-not-refused");
     second.state().running().complains("lock", "second-not-refused");
+    stage.require(exists(first.address()), {"the first one's socket is where it was", "the second one has removed it", "", "", "steals-the-socket"});
     Client(first, "steals-the-socket").expect("greet " + who, greeting + ", " + who, "steals-the-socket");
     first.tell_to_stop();
     first.stopped();
@@ -1083,6 +1091,7 @@ CASE("8.21 one that was killed does not stand in the way of the next" * points(4
            "Never ask whether the file exists (O_EXCL, a process id in it): lock it. Once you have the lock, unlink() the old socket before bind().")) {
     stage.by_hand("lab-08 run hello --runtime run & sleep 1; kill -9 $!; lab-08 run hello --runtime run");
     stage.recognise("Address already in use", "stale-socket");
+    stage.recognise("/run/lock", "stale-lock");
     const std::string greeting = stage.random().word(8), who = stage.random().word(8);
     Service service(stage, greeting);
     service.begin();

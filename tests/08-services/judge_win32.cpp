@@ -158,12 +158,12 @@ struct Service::State {
 
     [[noreturn]] void fail(const std::string& what, const std::string& got, const Mistake& otherwise) { stage.fail({what, got, "", note(), otherwise}); }
 
-    // Nobody announces what the manager sees: the judge asks. A service that stands still for three seconds stands still
+    // Nobody announces what the manager sees: the judge asks. A service that stands still for five seconds stands still
     // for ever: its files and pipes are the judge's.
     void await(const std::function<bool()>& question, const std::string& what, const Mistake& otherwise) {
         const double scale = stage.time_scale();
-        const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(20'000 * scale)));
-        Deadline still = Deadline::in(milliseconds(static_cast<long long>(3'000 * scale)));
+        const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(30'000 * scale)));
+        Deadline still = Deadline::in(milliseconds(static_cast<long long>(5'000 * scale)));
         std::string before;
         for (;;) {
             const bool over = process_over();
@@ -174,7 +174,7 @@ struct Service::State {
             const std::string now = text_of(status()) + std::to_string(used()) + read_text(log);
             if (now != before) {
                 before = now;
-                still = Deadline::in(milliseconds(static_cast<long long>(3'000 * scale)));
+                still = Deadline::in(milliseconds(static_cast<long long>(5'000 * scale)));
             }
             if (deadline.expired() || still.expired())
                 fail(what, "nothing: it stands still", otherwise);
@@ -215,6 +215,21 @@ void Service::configure(const std::string& text) { write_text(state_->config, te
 
 namespace {
 
+// One start at a time on this machine. Under Wine a program that goes to the dispatcher takes the connection that the manager
+// has just made for another, and on every system the manager's database is locked while a service starts.
+class Turn {
+public:
+    Turn() : mutex_(CreateMutexW(nullptr, FALSE, L"Global\\ipc-labs-service-starts")) {
+        if (!mutex_ || WaitForSingleObject(mutex_.get(), 60'000) == WAIT_TIMEOUT)
+            throw std::runtime_error("another judge has been starting a service for a minute");
+    }
+    ~Turn() { ReleaseMutex(mutex_.get()); }
+    Turn(const Turn&) = delete;
+
+private:
+    ipc::unique_handle mutex_;
+};
+
 // By hand it must refuse: so we learn, and can see, whether it goes to the dispatcher at all.
 void is_no_program_for_hands(Stage& stage, const std::string& name) {
     Subject lab = stage.start({"run", name});
@@ -243,6 +258,7 @@ ipc::unique_handle open_process(DWORD id) {
 
 void Service::begin() {
     const unique_service manager = open_manager(stage());
+    const Turn turn;
     if (!state_->entry) {
         is_no_program_for_hands(stage(), state_->name);
         const std::string command = "\"" + program() + "\" run " + state_->name + " --config \"" + state_->config + "\" --log \"" + state_->log + "\"";
@@ -404,7 +420,7 @@ Gate::~Gate() = default;
 std::string Gate::path() const { return state_->path; }
 
 void Gate::reached(const Mistake& otherwise) {
-    const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(5'000 * state_->stage.time_scale())));
+    const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(10'000 * state_->stage.time_scale())));
     if (state_->pending && WaitForSingleObject(state_->event.get(), deadline.wait_ms()) != WAIT_OBJECT_0)
         state_->stage.fail({"the service reads the file that is given next", "nobody has opened it", "", "", otherwise});
     state_->pending = false;
@@ -612,16 +628,17 @@ CASE("8.13 started by hand it says what to type instead" * points(3) * section("
            "ERROR_FAILED_SERVICE_CONTROLLER_CONNECT: throw it, with 'type: lab-08 install NAME and lab-08 start NAME'.")) {
     stage.by_hand("lab-08 run hello & echo %ERRORLEVEL%");
     const std::string name = stage.name("svc");
+    const Turn turn;
     Subject lab = stage.start({"run", name});
     lab.exits(1, "no-dispatcher");
     lab.complains("start " + name, "no-word-on-what-to-type");
     lab.prints("");
 }
 
-CASE("8.14 it takes orders when it runs and none before" * points(4) * section("orders") *
+CASE("8.14 it takes orders when it runs and none before" * points(3) * section("orders") *
      hints("dwControlsAccepted: what happens to an order that comes before your service can obey it?",
            "The manager refuses it in your place, as long as you say that you accept none.",
-           "0 while START_PENDING; STOP, SHUTDOWN and PARAMCHANGE with RUNNING. The handler answers INTERROGATE with NO_ERROR, and what it does not know with ERROR_CALL_NOT_IMPLEMENTED.")) {
+           "0 while START_PENDING; STOP, SHUTDOWN and PARAMCHANGE with RUNNING. The handler answers INTERROGATE, too, with NO_ERROR.")) {
     stage.by_hand("lab-08 start hello & sc stop hello & sc interrogate hello");
     Gate gate(stage);
     Service service(stage, stage.random().word(8), {gate.path()});
@@ -638,8 +655,6 @@ CASE("8.14 it takes orders when it runs and none before" * points(4) * section("
                                                                    (status.dwControlsAccepted & SERVICE_ACCEPT_STOP) ? "paramchange-not-accepted" : "stop-not-accepted"});
     const DWORD interrogated = service.state().order(SERVICE_CONTROL_INTERROGATE);
     stage.require(interrogated == ERROR_SUCCESS, {"SERVICE_CONTROL_INTERROGATE is answered", "error " + std::to_string(interrogated), "", "", "interrogate-refused"});
-    const DWORD unknown = service.state().order(200);
-    stage.require(unknown == ERROR_CALL_NOT_IMPLEMENTED, {"a control that nobody knows: ERROR_CALL_NOT_IMPLEMENTED (120)", unknown ? "error " + std::to_string(unknown) : "it is taken", "", "", "takes-any-order"});
     service.tell_to_stop();
     service.stopped();
 }
@@ -699,7 +714,7 @@ CASE("8.17 stop waits for one that is still starting" * points(3) * section("ord
     service.stopped();
 }
 
-CASE("8.22 start returns when it runs and stop when it has stopped" * points(4) * section("checkpoints") *
+CASE("8.22 start returns when it runs and stop when it has stopped" * points(3) * section("checkpoints") *
      hints("StartService returns TRUE. Can a client come now?",
            "It only means that the process lives. The state is START_PENDING until the service says RUNNING, and ControlService returns while it is STOP_PENDING.",
            "QueryServiceStatusEx again and again while it is pending: as long as dwCheckPoint grows within dwWaitHint, the service is alive.")) {
@@ -716,8 +731,10 @@ CASE("8.22 start returns when it runs and stop when it has stopped" * points(4) 
     service.stopped();
     Gate again(stage);
     service.configure("greeting = " + greeting + "\nload = " + again.path() + "\n");
+    std::optional<Turn> turn(std::in_place);
     Subject start = stage.start({"start", service.name()});
     again.reached("never-ready");
+    turn.reset();
     service.state().process = open_process(service.state().status().dwProcessId);
     start.idles("start-does-not-wait");
     again.open();
@@ -746,8 +763,10 @@ CASE("8.23 start tells when the service has stopped instead" * points(3) * secti
     service.tell_to_stop();
     service.stopped();
     service.configure("nonsense\n");
+    std::optional<Turn> turn(std::in_place);
     Subject lab = stage.start({"start", service.name()});
     lab.exits(1, "start-believes-startservice");
+    turn.reset();
     lab.complains(service.name(), "start-believes-startservice");
     Subject status = stage.start({"status", service.name()});
     status.prints(service.name() + ": failed\n", "status-misread");
@@ -761,6 +780,7 @@ CASE("8.24 status and the manager's refusals are told as they are" * points(3) *
     stage.by_hand("lab-08 status nothing & lab-08 start nothing & lab-08 install hello & lab-08 status hello & lab-08 stop hello");
     const std::string nothing = stage.name("none");
     const auto refuses = [&](const std::string& verb, const std::string& name, DWORD code, const Mistake& otherwise) {
+        const Turn turn;
         Subject lab = stage.start({verb, name});
         lab.exits(1, otherwise);
         lab.complains(std::system_category().message(static_cast<int>(code)), otherwise);
@@ -784,7 +804,7 @@ CASE("8.24 status and the manager's refusals are told as they are" * points(3) *
     refuses("stop", service.name(), ERROR_SERVICE_NOT_ACTIVE, "refusal-lost");
 }
 
-CASE("8.26 sc and net drive it too" * points(3) * section("try-it-in-two-terminals") *
+CASE("8.26 sc and net drive it too" * points(2) * section("try-it-in-two-terminals") *
      hints("Do the system's own tools get along with your service?",
            "sc.exe and net.exe ask the same manager. If they fail and lab-08 does not, lab-08 looks away somewhere.",
            "Run sc query NAME and compare the state with what you have told the manager.")) {
@@ -803,7 +823,10 @@ CASE("8.26 sc and net drive it too" * points(3) * section("try-it-in-two-termina
     };
     const unique_service control = open_manager(stage);
     const unique_service entry(OpenServiceW(control.get(), ipc::to_wide(name).c_str(), SERVICE_QUERY_STATUS));
-    tool({"net.exe", "start", name});
+    {
+        const Turn turn;
+        tool({"net.exe", "start", name});
+    }
     stage.require(query(entry.get()).dwCurrentState == SERVICE_RUNNING, {"RUNNING after net start", text_of(query(entry.get())), "", "", "never-ready"});
     tool({"sc.exe", "stop", name});
     const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(5'000 * stage.time_scale())));

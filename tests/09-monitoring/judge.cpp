@@ -75,8 +75,7 @@ CASE("9.1 sample tells name and threads and the memory that is really there" * p
     worker.tell("threads", threads);
     worker.tell("reserve", 800);
     const Sample reserved = sample_of(stage, worker);
-    const auto grown = [&](const Sample& now) { return now.memory - first.memory; };
-    stage.require(std::fabs(grown(reserved)) < 20, {"about the same memory as before: 800 MiB of addresses were reserved, and none of it was touched",
+    stage.require(std::fabs(reserved.memory - first.memory) < 20, {"about the same memory as before: 800 MiB of addresses were reserved, and none of it was touched",
                   fixed(first.memory, 1) + " MiB before, " + fixed(reserved.memory, 1) + " MiB now", "", "", "virtual-size"});
     stage.require(reserved.threads == first.threads + threads,
                   {std::to_string(threads) + " threads more than before", std::to_string(first.threads) + " before, " + std::to_string(reserved.threads) + " now",
@@ -84,11 +83,11 @@ CASE("9.1 sample tells name and threads and the memory that is really there" * p
     stage.require(first.threads <= 20, {"a few threads", std::to_string(first.threads) + " threads", "", "", "threads-of-everybody"});
     worker.tell("touch", touched);
     const Sample full = sample_of(stage, worker);
-    stage.require(std::fabs(grown(full) - static_cast<double>(touched)) < 3, {std::to_string(touched) + " MiB more than before, for so much was touched",
-                  fixed(first.memory, 1) + " MiB before, " + fixed(full.memory, 1) + " MiB now", "", "", "pages-taken-for-kibibytes, virtual-size"});
+    stage.require(std::fabs(full.memory - reserved.memory - static_cast<double>(touched)) < 3, {std::to_string(touched) + " MiB more than before, for so much was touched",
+                  fixed(reserved.memory, 1) + " MiB before, " + fixed(full.memory, 1) + " MiB now", "", "", "pages-taken-for-kibibytes, virtual-size"});
     worker.tell("free");
     const Sample empty = sample_of(stage, worker);
-    stage.require(std::fabs(grown(empty)) < 20, {"about the same memory as in the beginning: it has given all of it back",
+    stage.require(std::fabs(empty.memory - first.memory) < 20, {"about the same memory as in the beginning: it has given all of it back",
                   fixed(full.memory, 1) + " MiB before, " + fixed(empty.memory, 1) + " MiB now", "", "", "peak-memory"});
 }
 
@@ -131,7 +130,7 @@ CASE("9.3 a single sample tells the average since the process started" * points(
     const double low = 100 * (used - 0.03) / most_age - 0.1, high = 100 * (used + 0.01) / (least_age - 0.02) + 0.1;
     const std::string share = "a share between " + fixed(low, 1) + " and " + fixed(high, 1) + " % on the average since it started, " + fixed(least_age) + " s ago";
     stage.require(sample.cpu > 0, {share, fixed(sample.cpu, 1) + " %", "", "", "first-reading-is-zero"});
-    stage.require(sample.cpu >= low && sample.cpu <= high, {share, fixed(sample.cpu, 1) + " %", "", "", "age-of-the-machine, percent-of-all-processors"});
+    stage.require(sample.cpu >= low && sample.cpu <= high, {share, fixed(sample.cpu, 1) + " %", "", "", "age-of-the-machine"});
 }
 
 CASE("9.4 watch tells what was used between one reading and the next" * points(5) * section("the-first-reading") *
@@ -158,13 +157,13 @@ CASE("9.4 watch tells what was used between one reading and the next" * points(5
                   fixed(first.cpu_time) + " s before, " + fixed(second.cpu_time) + " s now", "", "", ""});
     const double shortest = seconds_between(first.arrived, asked), passed = second.time - first.time;
     stage.require(passed >= shortest - 0.002, {"a time that is at least " + fixed(shortest) + " s later than that of the line before", fixed(passed) + " s later",
-                  "", "", "time-by-the-interval"});
+                  "", "", ""});
     const double expected = 100 * (second.cpu_time - first.cpu_time) / passed, slack = 0.3 + expected * 0.01;
     const double average = 100 * second.cpu_time / worker.most_age();
     const std::string share = fixed(expected, 1) + " %: " + fixed(second.cpu_time - first.cpu_time) + " s of processor time in " + fixed(passed) + " s";
     stage.require(second.cpu > 0, {share, shown(second.line, 120), "", "", "first-reading-is-zero"});
     stage.require(std::fabs(second.cpu - expected) <= slack,
-                  {share, fixed(second.cpu, 1) + " %", "", "", std::fabs(second.cpu - average) < 3 ? "average-instead-of-now" : "percent-of-all-processors, time-by-the-interval"});
+                  {share, fixed(second.cpu, 1) + " %", "", "", std::fabs(second.cpu - average) < 3 ? "average-instead-of-now" : ""});
     lab.feed("\n");
     const Row third = row(stage, lab);
     stage.require(third.cpu_time == second.cpu_time && third.cpu == 0, {"0.0 %: it has done nothing since the last line", shown(third.line, 120),
@@ -183,7 +182,7 @@ CASE("9.5 the end of the process is noticed at once" * points(windows ? 7 : 5) *
     Worker worker;
     Subject lab = watch(stage, worker, {"--interval", "3600000"});
     row(stage, lab);
-    lab.idles();
+    lab.idles("polls-for-the-end");
     worker.say("exit 259");  // on Windows that is also the code of those that have not ended
     worker.ends();
     const std::string line = lab.line("end-seen-at-the-next-turn");
@@ -230,7 +229,7 @@ CASE("9.6 the turns are counted from the beginning and do not drift" * points(wi
         stage.require(one.turn >= 1 && lateness > -0.002, {"turn n at n times 0.2 s, and not before", lines, "", "", "turns-drift"});
         least_late = std::min(least_late, lateness);
     }
-    stage.require(least_late < 0.08, {"turn n at n times 0.2 s, also if the reader of the first line was busy for 0.1 s", lines, "", "", "turns-drift"});
+    stage.require(least_late < 0.08, {"turn n at n times 0.2 s, also if the reader of the first line was busy for 0.1 s", lines, "", "", "drifts-with-right-numbers"});
     lab.exits(0);
 }
 
@@ -613,10 +612,12 @@ CASE("9.15 audit finds what was lost and what came twice or late" * points(5) * 
             text += (text.empty() ? "" : ", ") + std::to_string(number);
         return text.size() < 60 ? text : "";
     };
-    const std::map<std::string, Mistake> mistakes = {{"late", "late-taken-for-duplicate, gap-stays-lost"}, {"twice", "duplicate-unnoticed"}, {"lost", "gap-unnoticed"},
-                                                     {"first-lost", "begins-with-the-first"}};
+    // The plain ones first: they say most clearly what is wrong.
+    for (const auto& [sender, mistake] : {std::pair("first-lost", "begins-with-the-first"), {"lost", ""}, {"late", "late-taken-for-duplicate, gap-stays-lost"},
+                                          {"twice", "duplicate-unnoticed, duplicates-hide-losses"}})
+        is_found(stage, found, sender, truth(ways[sender]), mistake, story(ways[sender]));
     for (const auto& [sender, way] : ways)
-        is_found(stage, found, sender, truth(way), mistakes.contains(sender) ? mistakes.at(sender) : "late-taken-for-duplicate, duplicate-unnoticed", story(way));
+        is_found(stage, found, sender, truth(way), "", story(way));
 }
 
 CASE("9.16 audit reads lines and not pieces and trusts no torn one" * points(4) * section("torn-lines") *
@@ -663,10 +664,10 @@ CASE("9.17 no log makes it need more memory or more time" * points(4) * section(
            "A line longer than longest_line is torn, and not kept. The window is cleared, not walked through, when the leap is larger than it. More than most_senders are only counted.")) {
     stage.recognise("nothing within|stood still", "walks-through-the-gap");
     stage.by_hand("printf '1 a 1\\n2 a 9000000000000000000\\n' | lab-09 audit");
-    stage.patience(milliseconds(6000));
-    const std::uint64_t far = std::uint64_t{1} << stage.random().between(58, 62);
-    const Audited leap = audit(stage, log_line(1, "a", 1) + log_line(2, "a", far) + log_line(3, "a", far - 1) + log_line(4, "a", 1));
-    is_found(stage, leap, "a", {4, far - 3, 0, 1, 1, 0}, "walks-through-the-gap", "1, 2^n, 2^n - 1, 1");
+    stage.patience(milliseconds(4000));
+    const std::uint64_t distant = std::uint64_t{1} << stage.random().between(58, 62);
+    const Audited leap = audit(stage, log_line(1, "a", 1) + log_line(2, "a", distant) + log_line(3, "a", distant - 1) + log_line(4, "a", 1));
+    is_found(stage, leap, "a", {4, distant - 3, 0, 1, 1, 0}, "walks-through-the-gap", "1, 2^n, 2^n - 1, 1");
 
     std::string few = log_line(1, "worker", 1), many;
     for (std::uint64_t number = 2; number <= 60'000; ++number)
@@ -833,10 +834,10 @@ Subject open_loop_with_stall(Stage& stage, Trips& trips) {
             delays.push_back(microseconds_between(trips.answered[i - 1], trips.came[i]) / 1000);
     }
     std::sort(delays.begin(), delays.end());
-    const double delay = delays.at(delays.size() / 2);
+    const double delay = delays.at(1);  // a busy machine delays some of ten, but hardly nine
     stage.require(delay < loop_interval / 2000, {rule + "; those that are overdue, for the answer to message " + std::to_string(stalled) + " took " + std::to_string(stall_ms) +
                                                      " ms, are sent at once, one after the other",
-                                                 "the overdue ones were sent " + fixed(delay, 1) + " ms after the answer to the one before", "", "", "schedule-moves"});
+                                                 "all of them but one were sent " + fixed(delay, 1) + " ms or more after the answer to the one before", "", "", "schedule-moves"});
     return lab;
 }
 
@@ -894,7 +895,7 @@ CASE("9.22 open_loop sleeps until a message is due" * points(2) * section("coord
     lab.feed("hello\n");
     lab.line();
     lab.feed("open 0\n");
-    lab.idles("busy-waiting");
+    lab.idles("spins-until-due");
     lab.line();
     lab.feed("open 1\n");
     lab.output();

@@ -6,6 +6,8 @@
 #include "ipc/error.hpp"
 #include "ipc/handle.hpp"
 #include <cstring>
+#include <fcntl.h>
+#include <io.h>
 // clang-format off
 #include <windows.h>
 #include <psapi.h>
@@ -57,6 +59,8 @@ void allow_only(const char* rights) {
 }
 
 void obey() {
+    _setmode(_fileno(stdin), _O_BINARY);
+    _setmode(_fileno(stdout), _O_BINARY);
     char line[128];
     char* memory = nullptr;
     while (std::fgets(line, sizeof line, stdin)) {

@@ -22,6 +22,8 @@ public:
     const std::string& cookie() const { return cookie_; }
     /// What a subject needs to be let in.
     std::map<std::string, std::optional<std::string>> environment() const;
+    /// The server itself, for a case that stops it for a while.
+    Process& server() { return *server_; }
     /// Ends the server, as a session's end does.
     void end();
 

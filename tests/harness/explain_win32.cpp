@@ -417,6 +417,12 @@ std::string sentence(DWORD self, const Thread& thread) {
                "variable or WaitOnAddress)";
     if (call.starts_with("NtRemoveIoCompletion"))
         return "waits in GetQueuedCompletionStatus";
+    if (call == "NtUserGetMessage")
+        return "waits in GetMessage for a message to one of its windows";
+    if (call == "NtUserGetClipboardData")
+        return "waits in GetClipboardData for the clipboard's owner to make its data";
+    if (call == "NtUserMessageCall")
+        return "waits in SendMessage for the owner of another window to answer";
     if (call == "NtYieldExecution")
         return "is running, not waiting: it gives up the processor again and again";
     return "is in the system call " + call;

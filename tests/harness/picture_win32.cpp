@@ -19,7 +19,7 @@ namespace {
 bool blocked_for_good(const Thread& thread) {
     const std::string& call = thread.call;
     if (thread.suspended_before || call == "NtReadFile" || call == "NtWriteFile" ||
-        call == "NtFlushBuffersFile" || thread.idle_worker())
+        call == "NtFlushBuffersFile" || call.starts_with("NtUser") || thread.idle_worker())
         return true;
     if (call == "NtFsControlFile") {
         const std::uint64_t code = thread.stacked(6) & 0xffffffff;
@@ -45,6 +45,9 @@ bool may_be_blocked(const Thread& thread) {
                                                 "NtWriteFile",
                                                 "NtFlushBuffersFile",
                                                 "NtFsControlFile",
+                                                "NtUserGetMessage",
+                                                "NtUserGetClipboardData",
+                                                "NtUserMessageCall",
                                                 "NtWaitForMultipleObjects",
                                                 "NtWaitForAlertByThreadId",
                                                 "NtDelayExecution"};

@@ -12,25 +12,32 @@
 namespace judge {
 namespace {
 
-// ntdll.dll lies at the same address in every process, so our own copy names the functions.
+// The system's own libraries lie at the same address in every process, so our own copies name the functions.
+void add_calls_of(const wchar_t* library, std::map<std::uintptr_t, std::string>& calls) {
+    const auto base = reinterpret_cast<std::uintptr_t>(GetModuleHandleW(library));
+    if (base == 0)
+        return;
+    const auto* dos = reinterpret_cast<const IMAGE_DOS_HEADER*>(base);
+    const auto* headers =
+        reinterpret_cast<const IMAGE_NT_HEADERS*>(base + static_cast<std::uintptr_t>(dos->e_lfanew));
+    const auto directory =
+        headers->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_EXPORT].VirtualAddress;
+    const auto* exports = reinterpret_cast<const IMAGE_EXPORT_DIRECTORY*>(base + directory);
+    const auto* names = reinterpret_cast<const DWORD*>(base + exports->AddressOfNames);
+    const auto* ordinals = reinterpret_cast<const WORD*>(base + exports->AddressOfNameOrdinals);
+    const auto* functions = reinterpret_cast<const DWORD*>(base + exports->AddressOfFunctions);
+    for (DWORD i = 0; i < exports->NumberOfNames; ++i) {
+        const std::string name = reinterpret_cast<const char*>(base + names[i]);
+        if (name.starts_with("Nt") && !name.starts_with("Ntdll"))
+            calls[base + functions[ordinals[i]]] = name;
+    }
+}
+
 const std::map<std::uintptr_t, std::string>& system_calls() {
     static const auto all = [] {
         std::map<std::uintptr_t, std::string> calls;
-        const auto base = reinterpret_cast<std::uintptr_t>(GetModuleHandleW(L"ntdll.dll"));
-        const auto* dos = reinterpret_cast<const IMAGE_DOS_HEADER*>(base);
-        const auto* headers =
-            reinterpret_cast<const IMAGE_NT_HEADERS*>(base + static_cast<std::uintptr_t>(dos->e_lfanew));
-        const auto directory =
-            headers->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_EXPORT].VirtualAddress;
-        const auto* exports = reinterpret_cast<const IMAGE_EXPORT_DIRECTORY*>(base + directory);
-        const auto* names = reinterpret_cast<const DWORD*>(base + exports->AddressOfNames);
-        const auto* ordinals = reinterpret_cast<const WORD*>(base + exports->AddressOfNameOrdinals);
-        const auto* functions = reinterpret_cast<const DWORD*>(base + exports->AddressOfFunctions);
-        for (DWORD i = 0; i < exports->NumberOfNames; ++i) {
-            const std::string name = reinterpret_cast<const char*>(base + names[i]);
-            if (name.starts_with("Nt") && !name.starts_with("Ntdll"))
-                calls[base + functions[ordinals[i]]] = name;
-        }
+        add_calls_of(L"ntdll.dll", calls);
+        add_calls_of(L"win32u.dll", calls);  // there only in a judge that has to do with windows
         return calls;
     }();
     return all;

@@ -1,0 +1,352 @@
+#include "docs_html.hpp"
+
+#include "docs_text.hpp"
+#include "failure.hpp"
+#include "files.hpp"
+#include <algorithm>
+#include <fmt/format.h>
+#include <regex>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace fs = std::filesystem;
+
+namespace course::docs {
+namespace {
+
+std::vector<fs::path> files_with(const fs::path& folder, const std::string& extension) {
+    std::vector<fs::path> files;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+        if (entry.path().extension() == extension)
+            files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    return files;
+}
+
+std::string text_of(const fs::path& file) {
+    return read_file(file).value_or("");
+}
+
+/// The values of an attribute in a page, entities resolved.
+std::vector<std::string> values_of(const std::string& html, const std::string& attribute) {
+    std::vector<std::string> values;
+    const std::string start = " " + attribute + "=\"";
+    for (std::size_t at = html.find(start); at != std::string::npos; at = html.find(start, at + 1)) {
+        const std::size_t from = at + start.size();
+        values.push_back(html_text(html.substr(from, html.find('"', from) - from)));
+    }
+    return values;
+}
+
+// What is between `open` and `close`, each time; the function returns what takes the place of both and all between.
+template <class Function>
+std::string with_each(const std::string& html, const std::string& open, const std::string& close, Function replacement) {
+    std::string result;
+    std::size_t at = 0;
+    for (std::size_t found = html.find(open); found != std::string::npos; found = html.find(open, at)) {
+        const std::size_t from = found + open.size(), to = html.find(close, from);
+        if (to == std::string::npos)
+            break;
+        result += html.substr(at, found - at) + replacement(html.substr(from, to - from));
+        at = to + close.size();
+    }
+    return result + html.substr(at);
+}
+
+// Doxygen makes the title a <div> and begins the sections at <h1>: for a screen reader the page has no title then.
+std::string with_headings_in_order(std::string html) {
+    const bool sections = html.find("<div class=\"textblock\"><h1>") != std::string::npos || html.find("\n<h1><a class=\"anchor\"") != std::string::npos;
+    if (sections)
+        for (int level = 4; level >= 1; --level) {
+            const std::string from = std::to_string(level), to = std::to_string(level + 1);
+            html = replaced(html, "<h" + from + "><a class=\"anchor\"", "<h" + to + "><a class=\"anchor\"");
+            html = with_each(html, "<h" + to + "><a class=\"anchor\"", "</h" + from + ">",
+                             [&](const std::string& inside) { return "<h" + to + "><a class=\"anchor\"" + inside + "</h" + to + ">"; });
+        }
+    return with_each(html, "<div class=\"title\">", "</div>", [](const std::string& title) {
+        return "<h1 class=\"title\">" + title + "</h1>";
+    });
+}
+
+std::string with_links_resolved(const std::string& html, const std::map<std::string, std::string>& targets, const std::string& page) {
+    std::string result = html;
+    for (const std::string kind : {"course-file:", "course-symbol:"})
+        result = with_each(result, "href=\"" + kind, "\"", [&](const std::string& name) {
+            const auto target = targets.find(name);
+            if (target == targets.end())
+                throw Failure(exit_code::usage, fmt::format("{} links to {}, which Doxygen has no page for", page, name));
+            return "href=\"" + target->second + "\"";
+        });
+    return result;
+}
+
+std::string with_symbols_linked(const std::string& html, const std::map<std::string, std::string>& targets, const std::string& space) {
+    return with_each(html, "<code>", "</code>", [&](const std::string& inside) {
+        const std::string name = inside.substr(0, inside.find('('));
+        const auto target = targets.find(space + "::" + name);
+        const bool call = ends_with(inside, "()");
+        if (target == targets.end() || !call)
+            return "<code>" + inside + "</code>";
+        return "<code><a href=\"" + target->second + "\">" + inside + "</a></code>";
+    });
+}
+
+// ---- the search -----------------------------------------------------------------------------------------------------
+
+struct Hit {
+    std::string title, target, scope;
+};
+
+std::string script_text(std::string_view text) {
+    return replaced(replaced(std::string(text), "\\", "\\\\"), "'", "\\'");
+}
+
+// The key under which Doxygen's script looks: small letters, all but letters and digits as _XX.
+std::string search_id(std::string_view title) {
+    std::string id;
+    for (const char c : title) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (std::isalnum(byte) || byte >= 0x80)
+            id += static_cast<char>(byte < 0x80 ? std::tolower(byte) : byte);
+        else
+            id += fmt::format("_{:02x}", byte);
+    }
+    return id;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> targets_of(const fs::path& tag_file) {
+    std::map<std::string, std::string> targets;
+    static const std::regex tag("<(\\w+)(?: [^>]*kind=\"(\\w+)\"[^>]*)?>([^<]*)");
+    const std::string text = text_of(tag_file);
+    std::string compound, kind, path, member;
+    bool in_member = false;
+    std::string anchor_file;
+    std::string name;
+    for (const std::string& line : lines_of(text)) {
+        std::smatch part;
+        if (line.find("</member>") != std::string::npos)
+            in_member = false;
+        if (!std::regex_search(line, part, tag))
+            continue;
+        const std::string element = part[1], value = html_text(part[3].str());
+        if (element == "compound") {
+            kind = part[2];
+            compound = path = "";
+        } else if (element == "member") {
+            in_member = true;
+            member = anchor_file = "";
+        } else if (element == "name" && in_member) {
+            member = value;
+        } else if (element == "name") {
+            compound = value;
+        } else if (element == "path") {
+            path = value;
+        } else if (element == "filename" && !in_member) {
+            // Headers are looked up by their path, the rest by name.
+            const std::string key = kind == "file" ? path + compound : compound;
+            targets.emplace(key, ends_with(value, ".html") ? value : value + ".html");
+        } else if (element == "anchorfile") {
+            anchor_file = value;
+        } else if (element == "anchor" && in_member && !anchor_file.empty() && kind != "file") {
+            targets.emplace(compound + "::" + member, anchor_file + "#" + value);
+        }
+    }
+    return targets;
+}
+
+void finish_pages(const fs::path& folder, const std::map<std::string, std::string>& targets, const std::map<std::string, std::string>& namespaces) {
+    for (const fs::path& file : files_with(folder, ".html")) {
+        const std::string name = file.filename().string();
+        std::string html = with_links_resolved(with_headings_in_order(text_of(file)), targets, name);
+        if (const auto space = namespaces.find(name); space != namespaces.end())
+            html = with_symbols_linked(html, targets, space->second);
+        write_file(file, html);
+    }
+}
+
+void extend_search(const fs::path& folder, const std::vector<SearchEntry>& entries) {
+    // One file a first letter: ['key',['Title',['../page.html',1,'scope'],…]]. Several hits may share a title.
+    std::map<std::string, std::vector<std::string>> by_letter;
+    std::map<std::string, std::map<std::string, std::vector<std::string>>> hits;  // letter → "key','Title" → its links
+    const fs::path search = folder / "search";
+    static const std::regex entry(R"(^\s*\['(.*?)_\d+',\['(.*)\]\],?$)");
+    for (const fs::path& file : files_with(search, ".js")) {
+        if (!starts_with(file.filename().string(), "all_"))
+            continue;
+        for (const std::string& line : lines_of(text_of(file))) {
+            std::smatch part;
+            if (!std::regex_match(line, part, entry))
+                continue;
+            const std::string key = part[1], rest = part[2];
+            const std::size_t title_end = rest.find("',[");
+            hits[key.substr(0, 1)][key + "','" + rest.substr(0, title_end)].push_back(rest.substr(title_end + 2));
+        }
+    }
+    for (const SearchEntry& each : entries) {
+        const std::string key = search_id(each.title);
+        if (key.empty() || key[0] == '_')
+            continue;
+        hits[key.substr(0, 1)][key + "','" + script_text(html_escaped(each.title))].push_back(
+            fmt::format("['../{}',1,'{}']", each.target, script_text(html_escaped(each.scope))));
+    }
+    std::string letters;
+    std::size_t number = 0;
+    for (const auto& [letter, titles] : hits) {
+        std::string script = "var searchData=\n[\n";
+        std::size_t count = 0;
+        for (const auto& [title, links] : titles) {
+            const std::size_t middle = title.find("','");
+            script += fmt::format("{}  ['{}_{}',['{}',{}]]", count ? ",\n" : "", title.substr(0, middle), count, title.substr(middle + 3), joined(links, ","));
+            ++count;
+        }
+        write_file(search / fmt::format("all_{:x}.js", number++), script + "\n];\n");
+        letters += letter;
+    }
+    std::string data = text_of(search / "searchdata.js");
+    static const std::regex all(R"(0: "[^"]*")");
+    data = std::regex_replace(data, all, "0: \"" + letters + "\"", std::regex_constants::format_first_only);
+    write_file(search / "searchdata.js", data);
+}
+
+std::vector<std::string> broken_links(const fs::path& folder) {
+    std::unordered_map<std::string, std::unordered_set<std::string>> anchors;
+    std::vector<fs::path> pages = files_with(folder, ".html");
+    std::unordered_map<std::string, std::vector<std::string>> links;
+    for (const fs::path& file : pages) {
+        const std::string html = text_of(file), name = file.filename().string();
+        std::unordered_set<std::string>& ids = anchors[name];
+        for (const char* attribute : {"id", "name"})
+            for (std::string& id : values_of(html, attribute))
+                ids.insert(std::move(id));
+        for (const char* attribute : {"href", "src"})
+            for (std::string& target : values_of(html, attribute))
+                links[name].push_back(std::move(target));
+    }
+    // The search and the tree of pages keep their links in scripts.
+    static const std::regex in_script(R"(["'](?:\.\./)?([A-Za-z0-9_.-]+\.html(?:#[^"']*)?)["'])");
+    std::vector<fs::path> scripts = files_with(folder, ".js");
+    for (const fs::path& file : files_with(folder / "search", ".js"))
+        scripts.push_back(file);
+    for (const fs::path& file : scripts) {
+        const std::string script = text_of(file);
+        for (std::sregex_iterator found(script.begin(), script.end(), in_script), end; found != end; ++found)
+            links[file.filename().string()].push_back((*found)[1]);
+    }
+    std::vector<std::string> broken;
+    for (const auto& [page, targets] : links) {
+        std::set<std::string> seen;
+        for (const std::string& target : targets) {
+            if (!seen.insert(target).second || starts_with(target, "https://") || starts_with(target, "mailto:") || starts_with(target, "javascript:"))
+                continue;
+            const std::size_t hash = std::min(target.find('#'), target.size());
+            const std::string file = target.substr(0, hash).empty() ? page : target.substr(0, hash);
+            const std::string anchor = hash < target.size() ? target.substr(hash + 1) : "";
+            if (!fs::exists(folder / file))
+                broken.push_back(fmt::format("{}: {}", page, target.empty() ? "an empty link" : target));
+            else if (!anchor.empty() && ends_with(file, ".html") && !anchors[file].count(anchor))
+                broken.push_back(fmt::format("{}: {} (the page is there, the place is not)", page, target));
+        }
+    }
+    std::sort(broken.begin(), broken.end());
+    return broken;
+}
+
+std::vector<std::string> reading_problems(const fs::path& folder) {
+    std::vector<std::string> problems;
+    static const std::regex heading("<h([1-6])[ >]"), picture("<img [^>]*>"), chart("<svg [^>]*>");
+    for (const fs::path& file : files_with(folder, ".html")) {
+        const std::string html = text_of(file), name = file.filename().string();
+        int last = 0, firsts = 0;
+        for (std::sregex_iterator found(html.begin(), html.end(), heading), end; found != end; ++found) {
+            const int level = std::stoi((*found)[1]);
+            firsts += level == 1;
+            if (level > last + 1)
+                problems.push_back(fmt::format("{}: a heading of level {} follows one of level {}", name, level, last));
+            last = level;
+        }
+        if (firsts != 1)
+            problems.push_back(fmt::format("{}: {} headings of the first level instead of one", name, firsts));
+        for (std::sregex_iterator found(html.begin(), html.end(), picture), end; found != end; ++found)
+            if (found->str().find(" alt=\"") == std::string::npos)
+                problems.push_back(fmt::format("{}: a picture without a text: {}", name, found->str()));
+        for (std::sregex_iterator found(html.begin(), html.end(), chart), end; found != end; ++found)
+            if (found->str().find(" aria-label=\"") == std::string::npos && found->str().find(" aria-hidden=") == std::string::npos)
+                problems.push_back(fmt::format("{}: a chart without a text", name));
+    }
+    return problems;
+}
+
+std::vector<std::string> leaks(const Repository& repository, const fs::path& folder) {
+    constexpr std::size_t telling = 28;  // characters without spaces: shorter lines are anybody's
+    const auto squeezed = [](std::string_view text) {
+        std::string result;
+        for (const char c : text)
+            if (!std::isspace(static_cast<unsigned char>(c)))
+                result += c;
+        return result;
+    };
+    std::string open;  // what a student may see anyway
+    std::vector<fs::path> secret;
+    std::error_code error;
+    for (const Lab& lab : repository.labs()) {
+        for (const fs::path& file : {fs::path("labs") / lab.name, fs::path("labs") / lab.name / ".starter", fs::path("tests") / lab.name})
+            for (const fs::directory_entry& entry : fs::directory_iterator(repository / file, error))
+                if (entry.is_regular_file())
+                    open += squeezed(text_of(entry.path())) + "\n";
+        for (const char* name : {"posix.cpp", "win32.cpp", "README.md"})
+            secret.push_back(fs::path("solutions") / lab.name / name);
+        for (const char* track : {"posix", "win32"})
+            for (const fs::directory_entry& entry : fs::directory_iterator(repository / "tests" / lab.name / "mistakes" / track, error)) {
+                const std::string patch = text_of(entry.path());
+                open += squeezed(patch.substr(0, patch.find("\n--- "))) + "\n";
+                secret.push_back(entry.path().lexically_relative(repository.root));
+            }
+    }
+    for (const char* folder_of_all : {"common/ipc", "tests/harness", "common/course", "docs"})
+        for (const fs::directory_entry& entry : fs::recursive_directory_iterator(repository / folder_of_all, error)) {
+            if (!entry.is_regular_file())
+                continue;
+            const std::string text = text_of(entry.path());
+            if (starts_with(text, "<!-- edition: instructor -->"))
+                secret.push_back(entry.path().lexically_relative(repository.root));
+            else
+                open += squeezed(text) + "\n";
+        }
+
+    std::string shown;
+    std::vector<std::pair<std::size_t, std::string>> starts;  // where in `shown` a page begins
+    for (const fs::path& file : files_with(folder, ".html")) {
+        starts.emplace_back(shown.size(), file.filename().string());
+        shown += squeezed(html_text(text_of(file))) + "\n";
+    }
+    // Pieces of what is shown, by their beginning: a secret line is looked up instead of searched for.
+    std::unordered_map<std::string_view, std::vector<std::size_t>> pieces;
+    for (std::size_t at = 0; at + telling <= shown.size(); ++at)
+        pieces[std::string_view(shown).substr(at, telling)].push_back(at);
+
+    std::vector<std::string> found;
+    for (const fs::path& file : secret)
+        for (const std::string& line : lines_of(text_of(repository / file))) {
+            // A patch's own mark in front of a line is not the program's.
+            const std::string text = squeezed(file.extension() == ".patch" && !line.empty() ? line.substr(1) : line);
+            if (text.size() < telling || open.find(text) != std::string::npos)
+                continue;
+            const auto same_start = pieces.find(std::string_view(text).substr(0, telling));
+            if (same_start == pieces.end())
+                continue;
+            for (const std::size_t at : same_start->second)
+                if (shown.compare(at, text.size(), text) == 0) {
+                    const auto page = std::prev(std::upper_bound(starts.begin(), starts.end(), std::pair(at, std::string("\x7f"))));
+                    found.push_back(fmt::format("{}: '{}', from {}", page->second, trimmed(line), file.generic_string()));
+                    break;
+                }
+        }
+    std::sort(found.begin(), found.end());
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    return found;
+}
+
+}  // namespace course::docs
