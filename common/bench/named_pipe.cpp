@@ -1,7 +1,8 @@
 // Lab 02: request() and serve() for round trips, send() and receive() for a stream.
 
 #include "named_pipes.hpp"
-#include "program.hpp"
+#include "sessions.hpp"
+#include <algorithm>
 
 namespace {
 
@@ -17,27 +18,11 @@ std::string name_in(const Setting& setting) {
 
 ipc::Deadline soon() { return ipc::Deadline::in(std::chrono::seconds(10)); }
 
-// Each request() opens a session: a FIFO for the answers, or a connection. Its first answer is not counted.
-constexpr std::uint64_t session = 256;
-
 void ask(const Setting& setting, Server& server) {
     server.wait_until_ready();
-    RoundTrips trips(setting);
-    bool more = trips.next();
-    while (more) {
-        std::vector<std::string> texts;
-        for (std::uint64_t number = trips.sent() - 1; texts.size() < session; ++number)
-            texts.push_back(message_of(setting.size, number));
-        trips.skip();
-        named_pipes::request(name_in(setting), texts, soon(), [&](const std::string& answer) {
-            if (!more)
-                return;
-            trips.answered(answer);
-            more = trips.next();
-        });
-    }
-    trips.report();
-    named_pipes::request(name_in(setting), {message_of(setting.size, last_number)}, soon(), [](const std::string&) {});
+    ask_in_sessions(setting, [&](const std::vector<std::string>& texts, const named_pipes::OnMessage& on_answer) {
+        named_pipes::request(name_in(setting), texts, soon(), on_answer);
+    });
     server.terminate();
 }
 
@@ -48,7 +33,7 @@ void answer(const Setting& setting) {
             incoming.report();
         return text;
     };
-    named_pipes::serve(name_in(setting), same, ready);
+    named_pipes::serve(name_in(setting), same, [] { ready(); });
 }
 
 // Sending ends when the writer closes; so a stream without end goes in batches, of so many bytes.

@@ -5,6 +5,7 @@
 #include "ipc/error.hpp"
 #include "ipc/handle.hpp"
 #include "ipc/program.hpp"
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
@@ -94,14 +95,17 @@ Server::~Server() {
     state_->wait();
 }
 
-void Server::wait_until_ready() {
-    for (char byte = 0; byte != '\n';) {
+std::string Server::wait_until_ready() {
+    std::string line;
+    for (char byte = 0; byte != '\n'; line += byte) {
         const ssize_t count = ::read(state_->answers.get(), &byte, 1);
         if (count == 0)
             throw ServerFailed{state_->wait()};
         if (count == -1 && errno != EINTR)
             ipc::throw_last_error("read", "the server's answer");
     }
+    line.pop_back();
+    return line.substr(std::min(line.size(), sizeof "ready"));
 }
 
 void Server::wait() {
@@ -114,7 +118,7 @@ void Server::terminate() {
     wait();
 }
 
-void ready() { ipc::say_ready(); }
+void ready(const std::string& detail) { ipc::say_ready(detail); }
 
 void die_with_client() {
     const pid_t client = ::getppid();

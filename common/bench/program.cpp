@@ -315,9 +315,11 @@ void Incoming::pause() {
         return;
     running_ = false;
     Stretch& stretch = warming_up_ ? warm_up_ : timed_;
-    stretch.ns += now_ns() - from_ns_;
+    stretch.ns += (marked_ns_ > from_ns_ ? marked_ns_ : now_ns()) - from_ns_;
     stretch.messages += messages_ - from_messages_;
 }
+
+void Incoming::mark() { marked_ns_ = now_ns(); }
 
 void Incoming::report(std::uintmax_t segment_bytes) const {
     // One that was over before it was warm, and one that is to take a number of bytes, count from the first message.

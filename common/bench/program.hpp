@@ -91,8 +91,9 @@ public:
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
     /// Returns when the server has called ready().
+    /// @return what it said
     /// @throws ServerFailed it ended instead
-    void wait_until_ready();
+    std::string wait_until_ready();
     /// Waits for its end. @throws ServerFailed
     void wait();
     /// Ends one that would go on for ever.
@@ -109,7 +110,7 @@ struct ServerFailed {
 };
 
 /// The server tells its client that it can be reached.
-void ready();
+void ready(const std::string& detail = {});
 /// From now on the server ends with its client, however that ends.
 void die_with_client();  // platform_*.cpp
 
@@ -184,6 +185,8 @@ public:
     bool message(std::string_view message) { return numbered(number_in(message.data())); }
     /// What comes now is a pause that is not the mechanism's: the clock stands still until the next arrival.
     void pause();
+    /// The last arrival was just now: if nothing more comes, the clock has stopped here.
+    void mark();
     /// @param segment_bytes  how much memory the two sides share, where that can be told
     void report(std::uintmax_t segment_bytes = 0) const;
 
@@ -201,6 +204,7 @@ private:
     std::uint64_t messages_ = 0, warm_until_ = 0;
     bool warming_up_ = true, running_ = false;
     std::uint64_t from_ns_ = 0, from_messages_ = 0;  // where the stretch began that the clock runs for
+    std::uint64_t marked_ns_ = 0;
     Stretch warm_up_, timed_;
 };
 

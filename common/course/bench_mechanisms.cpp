@@ -46,7 +46,7 @@ struct Comparison {
 Comparison comparison_named(const std::string& lab) {
     if (lab.empty())
         return {"",
-                {"pipe", "named_pipe", "mailslot", "ring", "event", "semaphore", "pipe_again", "floor_futex", "floor_spin", "floor_memcpy"},
+                {"pipe", "named_pipe", "mailslot", "ring", "unix_socket", "tcp", "udp", "event", "semaphore", "pipe_again", "floor_futex", "floor_spin", "floor_memcpy"},
                 {64, KiB, 64 * KiB, MiB},
                 true,
                 false,

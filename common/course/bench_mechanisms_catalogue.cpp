@@ -34,6 +34,14 @@ const std::vector<Contender>& contenders() {
             turn.largest_message = 0;
             turn.why_not_larger = "it carries no bytes: what is measured is the turn alone";
         }
+        for (const auto& [id, title] : {std::pair{"unix_socket", "UNIX socket"}, {"tcp", "TCP"}}) {
+            Contender& socket = add(mechanism, id, title, "07-sockets");
+            socket.largest_answer = socket.largest_message = 65536;
+            socket.why_not_larger = "a frame of lab 07 is at most 64 KiB";
+        }
+        Contender& udp = add(mechanism, "udp", "UDP", "07-sockets");
+        udp.largest_answer = udp.largest_message = 1200;
+        udp.why_not_larger = "a datagram of lab 07 is at most 1,200 bytes, to fit into one packet";
         add(again, "ring_again", "the ring again (A/A)", "05-shared-memory").of = "ring";
         add(again, "pipe_again", "the pipe again (A/A)", "01-anonymous-pipes").of = "pipe";
         add(library, "library_boost", "Boost message_queue", "").package = "libboost-dev";

@@ -479,7 +479,7 @@ constexpr Character characters[] = {
     {"ring", "two that trust each other", "bytes, one way", "large amounts, or the last microsecond; you check what the other side writes"},
     {"event", "whoever knows the name", "no bytes", "something has happened, and others wait for it"},
     {"semaphore", "whoever knows the name", "no bytes", "so many at a time"},
-    {"unix", "whoever knows the path, on this machine", "bytes, both ways", "a server on this machine, that wants to know who is calling"},
+    {"unix_socket", "whoever knows the path, on this machine", "bytes, both ways", "a server on this machine, that wants to know who is calling"},
     {"tcp", "anybody, on any machine", "bytes, both ways", "the other side may be elsewhere, now or later"},
     {"udp", "anybody, on any machine", "messages that may get lost", "late is worse than lost"},
 };

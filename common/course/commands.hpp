@@ -76,6 +76,7 @@ int hint(const Repository& repository, const std::string& lab, const std::string
          const std::string& track, bool all);
 int handout(const Repository& repository, const std::string& lab, const std::string& section);
 int debug(const Repository& repository, const DebugOptions& options);
+int update(const Repository& repository, const std::string& source);
 int trace(const Repository& repository, const TraceOptions& options);
 int reset(const Repository& repository, const std::string& lab, const std::string& track);
 int doctor(const Repository& repository, const std::string& track);

@@ -39,12 +39,14 @@ std::vector<std::string> browser() {
 void open_in_browser(const fs::path& page) {
     std::vector<std::string> command = browser();
     if (command.empty()) {
-        fmt::print("There is no browser here to open it with (no screen, or no xdg-open). Open this file with yours:\n  {}\n",
+        fmt::print("There is no browser here to open it with (no screen, or no xdg-open). Open this file "
+                   "with yours:\n  {}\n",
                    page.string());
         return;
     }
     command.push_back(page.string());
-    // Such a command returns when the browser has the page; one that is the browser itself goes on without us.
+    // Such a command returns when the browser has the page; one that is the browser itself goes on without
+    // us.
     if (const pid_t child = ::fork(); child == 0) {
         ::setsid();
         std::vector<char*> arguments;
@@ -52,7 +54,8 @@ void open_in_browser(const fs::path& page) {
             arguments.push_back(word.data());
         arguments.push_back(nullptr);
         ::execvp(arguments[0], arguments.data());
-        fmt::print(stderr, "course: cannot start the browser {}; open {} with another one\n", command[0], page.string());
+        fmt::print(stderr, "course: cannot start the browser {}; open {} with another one\n", command[0],
+                   page.string());
         ::_exit(127);
     }
 }
@@ -60,10 +63,10 @@ void open_in_browser(const fs::path& page) {
 }  // namespace
 
 int build_docs(const Repository& repository, const DocsOptions& options) {
-    const docs::Edition edition = options.instructor ? docs::Edition::instructor : docs::Edition::student;
-    const docs::Site site = [&] {
+    const site::Edition edition = options.instructor ? site::Edition::instructor : site::Edition::student;
+    const site::Site site = [&] {
         const PassingLine line("building the site …");
-        return docs::build_site(repository, edition);
+        return site::build_site(repository, edition);
     }();
     bool sound = true;
     const auto complain = [&](const std::vector<std::string>& lines, const char* words) {
@@ -73,12 +76,12 @@ int build_docs(const Repository& repository, const DocsOptions& options) {
         fmt::print(stderr, "course: {} {}:\n{}", lines.size(), words, listed(lines));
     };
     complain(site.warnings, "warnings by Doxygen");
-    complain(docs::broken_links(site.folder), "links that lead nowhere");
-    complain(docs::reading_problems(site.folder), "places that a screen reader stumbles over");
-    if (edition == docs::Edition::student)
-        complain(docs::leaks(repository, site.folder), "lines that only instructors may see");
-    fmt::print("The {}'s edition: {} pages in {:.0f} s.\n  {}\n", docs::name_of(edition), site.pages, site.seconds,
-               (site.folder / "index.html").string());
+    complain(site::broken_links(site.folder), "links that lead nowhere");
+    complain(site::reading_problems(site.folder), "places that a screen reader stumbles over");
+    if (edition == site::Edition::student)
+        complain(site::leaks(repository, site.folder), "lines that only instructors may see");
+    fmt::print("The {}'s edition: {} pages in {:.0f} s.\n  {}\n", site::name_of(edition), site.pages,
+               site.seconds, (site.folder / "index.html").string());
     std::fflush(stdout);
     if (options.open)
         open_in_browser(site.folder / "index.html");
@@ -86,23 +89,28 @@ int build_docs(const Repository& repository, const DocsOptions& options) {
 }
 
 void check_docs(const TestRun& test_run) {
-    const auto check = [&](const std::string& where, const std::string& what, const std::vector<std::string>& problems) {
+    const auto check = [&](const std::string& where, const std::string& what,
+                           const std::vector<std::string>& problems) {
         test_run.report.result(problems.empty(), where, what, listed(problems));
     };
-    for (const docs::Edition edition : {docs::Edition::student, docs::Edition::instructor}) {
-        const std::string where = fmt::format("site, {}'s edition", docs::name_of(edition));
-        if (edition == docs::Edition::instructor && !test_run.solutions) {
+    for (const site::Edition edition : {site::Edition::student, site::Edition::instructor}) {
+        const std::string where = fmt::format("site, {}'s edition", site::name_of(edition));
+        if (edition == site::Edition::instructor && !test_run.solutions) {
             test_run.report.skipped(where, "built and checked", "solutions/ is not part of this copy");
             continue;
         }
         try {
-            const docs::Site site = docs::build_site(test_run.repository, edition);
-            check(where, fmt::format("{} pages are built without a warning ({:.0f} s)", site.pages, site.seconds), site.warnings);
-            check(where, "every link and every place that it names is there", docs::broken_links(site.folder));
-            check(where, "headings are in order, every picture and chart has a text", docs::reading_problems(site.folder));
-            if (edition == docs::Edition::student && test_run.solutions)
+            const site::Site site = site::build_site(test_run.repository, edition);
+            check(where,
+                  fmt::format("{} pages are built without a warning ({:.0f} s)", site.pages, site.seconds),
+                  site.warnings);
+            check(where, "every link and every place that it names is there",
+                  site::broken_links(site.folder));
+            check(where, "headings are in order, every picture and chart has a text",
+                  site::reading_problems(site.folder));
+            if (edition == site::Edition::student && test_run.solutions)
                 check(where, "nothing in it that only solutions, patches or instructors' pages say",
-                      docs::leaks(test_run.repository, site.folder));
+                      site::leaks(test_run.repository, site.folder));
         } catch (const Interrupted&) {
             throw;
         } catch (const std::exception& error) {

@@ -11,7 +11,7 @@
 
 namespace fs = std::filesystem;
 
-namespace course::docs {
+namespace course::site {
 namespace {
 
 // A C++ string literal's inside, as it is meant.
@@ -41,7 +41,8 @@ std::string decorators_at(const std::string& source, std::size_t from) {
 
 void read_cases(const std::string& source, bool posix, bool win32, std::vector<Case>& cases) {
     static const std::regex start(R"-(\b(EXERCISE|CASE)\("((?:[^"\\]|\\.)*)")-");
-    static const std::regex points(R"(\bpoints\((\d+)\))"), section(R"-(\bsection\("([^"]*)"\))-"), number(R"((\d+\.\d+) +(.*))");
+    static const std::regex points(R"(\bpoints\((\d+)\))"), section(R"-(\bsection\("([^"]*)"\))-"),
+        number(R"((\d+\.\d+) +(.*))");
     std::string exercise;
     for (std::sregex_iterator found(source.begin(), source.end(), start), end; found != end; ++found) {
         const std::string words = unquoted((*found)[2]);
@@ -50,7 +51,8 @@ void read_cases(const std::string& source, bool posix, bool win32, std::vector<C
             exercise = words;
         } else if (std::regex_match(words, part, number)) {
             Case each{part[1], part[2], exercise, "", 0, posix, win32, false};
-            const std::string decorators = decorators_at(source, static_cast<std::size_t>(found->position() + found->length()));
+            const std::string decorators =
+                decorators_at(source, static_cast<std::size_t>(found->position() + found->length()));
             if (std::regex_search(decorators, part, points))
                 each.points = std::stoi(part[1]);
             if (std::regex_search(decorators, part, section))
@@ -119,15 +121,18 @@ std::vector<Entry> entries_of(const Repository& repository, const Lab& lab) {
     for (const Track track : {Track::posix, Track::win32})
         for (const Mistake& mistake : mistakes_of(repository, lab, track)) {
             const std::string track_name(name_of(track));
-            const fs::path file = repository / "tests" / lab.name / "mistakes" / track_name / (mistake.name + ".patch");
+            const fs::path file =
+                repository / "tests" / lab.name / "mistakes" / track_name / (mistake.name + ".patch");
             const std::string patch = read_file(file).value_or("");
             std::map<std::string, std::string> header = header_of(patch);
-            Entry entry{mistake.name,      mistake.title, mistake.says, header["What"], header["Happens"], mistake.section,
-                        mistake.cases, track_name,    {}};
+            Entry entry{mistake.name,   mistake.title,     mistake.says,
+                        header["What"], header["Happens"], mistake.section,
+                        mistake.cases,  track_name,        {}};
             const std::string diff = patch.substr(std::min(patch.find("\n--- ") + 1, patch.size()));
             const auto same = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) {
                 return std::tie(e.name, e.title, e.says, e.what, e.happens, e.section) ==
-                           std::tie(entry.name, entry.title, entry.says, entry.what, entry.happens, entry.section) &&
+                           std::tie(entry.name, entry.title, entry.says, entry.what, entry.happens,
+                                    entry.section) &&
                        e.cases == entry.cases;
             });
             if (same != entries.end()) {
@@ -138,14 +143,17 @@ std::vector<Entry> entries_of(const Repository& repository, const Lab& lab) {
                 entries.push_back(entry);
             }
         }
-    std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.name < b.name; });
+    std::stable_sort(entries.begin(), entries.end(),
+                     [](const Entry& a, const Entry& b) { return a.name < b.name; });
     return entries;
 }
 
-std::string entry_text(const Entry& entry, const Lab& lab, const std::vector<Case>& cases, const Heading* section) {
+std::string entry_text(const Entry& entry, const Lab& lab, const std::vector<Case>& cases,
+                       const Heading* section) {
     std::string caught;
     for (const std::string& name : entry.cases) {
-        const auto found = std::find_if(cases.begin(), cases.end(), [&](const Case& c) { return c.name == name; });
+        const auto found =
+            std::find_if(cases.begin(), cases.end(), [&](const Case& c) { return c.name == name; });
         caught += fmt::format("{}<strong>{}</strong>{}", caught.empty() ? "" : "<br>", html_escaped(name),
                               found == cases.end() ? "" : " " + html_escaped(found->title));
     }
@@ -154,10 +162,11 @@ std::string entry_text(const Entry& entry, const Lab& lab, const std::vector<Cas
         "<dl class=\"mistake\"><dt>On file as</dt><dd><code>{}</code> <span class=\"tag {}\">{}</span></dd>\n"
         "<dt>What is done</dt><dd>{}</dd>\n<dt>What happens</dt><dd>{}</dd>\n"
         "<dt>The judge says</dt><dd><q class=\"says\">{}</q></dd>\n<dt>Caught by</dt><dd>{}</dd>\n",
-        html_escaped(entry.name), entry.tracks == "both tracks" ? "both" : entry.tracks, entry.tracks, prose(entry.what), prose(entry.happens),
-        html_escaped(entry.says), caught);
+        html_escaped(entry.name), entry.tracks == "both tracks" ? "both" : entry.tracks, entry.tracks,
+        prose(entry.what), prose(entry.happens), html_escaped(entry.says), caught);
     if (section)
-        text += fmt::format("<dt>Read</dt><dd><a href=\"{}#{}\">{}</a></dd>", handout, section->anchor, html_escaped(section->text));
+        text += fmt::format("<dt>Read</dt><dd><a href=\"{}#{}\">{}</a></dd>", handout, section->anchor,
+                            html_escaped(section->text));
     return text + "</dl>\n\n";
 }
 
@@ -165,13 +174,18 @@ std::string entry_text(const Entry& entry, const Lab& lab, const std::vector<Cas
 
 std::vector<Case> cases_of(const Repository& repository, const Lab& lab) {
     std::vector<Case> cases;
-    for (const auto& [name, posix, win32] : {std::tuple{"judge.cpp", true, true}, {"judge_posix.cpp", true, false}, {"judge_win32.cpp", false, true}})
+    for (const auto& [name, posix, win32] : {std::tuple{"judge.cpp", true, true},
+                                             {"judge_posix.cpp", true, false},
+                                             {"judge_win32.cpp", false, true}})
         if (const auto source = read_file(repository / "tests" / lab.name / name))
             read_cases(*source, posix, win32, cases);
     if (cases.empty())
-        throw Failure(exit_code::usage,
-                      fmt::format("tests/{}/judge.cpp has no line of the form CASE(\"1.1 …\" that the site could list", lab.name));
-    std::stable_sort(cases.begin(), cases.end(), [](const Case& a, const Case& b) { return order_of(a) < order_of(b); });
+        throw Failure(
+            exit_code::usage,
+            fmt::format("tests/{}/judge.cpp has no line of the form CASE(\"1.1 …\" that the site could list",
+                        lab.name));
+    std::stable_sort(cases.begin(), cases.end(),
+                     [](const Case& a, const Case& b) { return order_of(a) < order_of(b); });
     return cases;
 }
 
@@ -179,15 +193,20 @@ std::string case_table(const std::vector<Case>& cases) {
     std::string text, exercise;
     for (const Case& each : cases) {
         if (each.exercise != exercise) {
-            text += fmt::format("\n**{}**\n\n| case | points | what the judge wants to see |\n|---|---|---|\n", markdown_escaped(each.exercise));
+            text +=
+                fmt::format("\n**{}**\n\n| case | points | what the judge wants to see |\n|---|---|---|\n",
+                            markdown_escaped(each.exercise));
             exercise = each.exercise;
         }
-        std::string where = each.posix && each.win32 ? "" : each.posix ? " *(posix only)*" : " *(win32 only)*";
+        std::string where = each.posix && each.win32 ? ""
+                            : each.posix             ? " *(posix only)*"
+                                                     : " *(win32 only)*";
         if (each.windows_only)
             where = " *(on Windows only; unavailable under Wine)*";
         const std::string title = markdown_escaped(each.title);
-        text += fmt::format("| {} | {} | {}{} |\n", each.name, each.points,
-                            each.section.empty() ? title : fmt::format("[{}](#{})", title, each.section), where);
+        text +=
+            fmt::format("| {} | {} | {}{} |\n", each.name, each.points,
+                        each.section.empty() ? title : fmt::format("[{}](#{})", title, each.section), where);
     }
     return text;
 }
@@ -196,15 +215,18 @@ std::size_t mistakes_on_file(const Repository& repository, const Lab& lab, Track
     return mistakes_of(repository, lab, track).size();
 }
 
-Page mistakes_page(const Repository& repository, const Lab& lab, const Page& handout, const std::vector<Case>& cases, bool patches) {
+Page mistakes_page(const Repository& repository, const Lab& lab, const Page& handout,
+                   const std::vector<Case>& cases, bool patches) {
     Page page;
     page.id = "mistakes-" + lab.name;
     const std::size_t paren = handout.title.find(" (");
     page.title = fmt::format("{}: mistakes (lab {})", handout.title.substr(0, paren), lab.number);
     const std::vector<Entry> entries = entries_of(repository, lab);
-    page.markdown = fmt::format("Mistakes that are really made in [this lab](lab-{}.html). Each is on file as a changed solution, and a check "
-                                "proves that the judge catches it by the case and with the words that stand here.\n\n",
-                                lab.name);
+    page.markdown =
+        fmt::format("Mistakes that are really made in [this lab](lab-{}.html). Each is on file as a changed "
+                    "solution, and a check "
+                    "proves that the judge catches it by the case and with the words that stand here.\n\n",
+                    lab.name);
     std::vector<bool> shown(entries.size());
     const auto show = [&](const Heading* section) {
         bool titled = false;
@@ -213,11 +235,15 @@ Page mistakes_page(const Repository& repository, const Lab& lab, const Page& han
                 continue;
             shown[i] = true;
             if (!titled)
-                page.markdown += fmt::format("## {} {{#in-{}}}\n\n", section ? markdown_escaped(section->text) : "Others", section ? section->anchor : "others");
+                page.markdown +=
+                    fmt::format("## {} {{#in-{}}}\n\n", section ? markdown_escaped(section->text) : "Others",
+                                section ? section->anchor : "others");
             titled = true;
-            const bool twice = std::count_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == entries[i].name; }) > 1;
-            page.markdown += fmt::format("### {} {{#{}{}}}\n\n", markdown_escaped(entries[i].title), entries[i].name,
-                                         twice && entries[i].tracks == "win32" ? "-win32" : "");
+            const bool twice = std::count_if(entries.begin(), entries.end(),
+                                             [&](const Entry& e) { return e.name == entries[i].name; }) > 1;
+            page.markdown +=
+                fmt::format("### {} {{#{}{}}}\n\n", markdown_escaped(entries[i].title), entries[i].name,
+                            twice && entries[i].tracks == "win32" ? "-win32" : "");
             page.markdown += entry_text(entries[i], lab, cases, section);
             if (patches)
                 for (const auto& [track, diff] : entries[i].patches)
@@ -230,4 +256,4 @@ Page mistakes_page(const Repository& repository, const Lab& lab, const Page& han
     return page;
 }
 
-}  // namespace course::docs
+}  // namespace course::site

@@ -1,8 +1,8 @@
 #pragma once
 
 /// @file
-/// What the site says of each lab beyond its handout, read from the files that the judges are made of: the cases, and
-/// the catalogue of mistakes.
+/// What the site says of each lab beyond its handout, read from the files that the judges are made of: the
+/// cases, and the catalogue of mistakes.
 
 #include "docs_page.hpp"
 #include "labs.hpp"
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace course::docs {
+namespace course::site {
 
 struct Case {
     std::string name;      ///< "1.2"
@@ -31,10 +31,10 @@ std::string case_table(const std::vector<Case>& cases);
 /// The lab's catalogue of mistakes, grouped by the handout's sections.
 /// @param handout  whose headings name the groups
 /// @param patches  show the patches too: what solution and mistake look like
-Page mistakes_page(const Repository& repository, const Lab& lab, const Page& handout, const std::vector<Case>& cases,
-                   bool patches);
+Page mistakes_page(const Repository& repository, const Lab& lab, const Page& handout,
+                   const std::vector<Case>& cases, bool patches);
 
 /// How many mistakes of a track are on file.
 std::size_t mistakes_on_file(const Repository& repository, const Lab& lab, Track track);
 
-}  // namespace course::docs
+}  // namespace course::site

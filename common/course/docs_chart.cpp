@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <vector>
 
-namespace course::docs {
+namespace course::site {
 namespace {
 
 struct Node {
@@ -80,7 +80,8 @@ Node& Graph::node(const std::string& id) {
 void Graph::read(const std::string& line) {
     static const std::regex head(R"((flowchart|graph|stateDiagram-v2|stateDiagram)\s*(TD|TB|LR|RL|BT)?;?)");
     std::smatch part;
-    if (line.empty() || starts_with(line, "%%") || starts_with(line, "classDef") || starts_with(line, "class "))
+    if (line.empty() || starts_with(line, "%%") || starts_with(line, "classDef") ||
+        starts_with(line, "class "))
         return;
     if (std::regex_match(line, part, head)) {
         states_ = starts_with(part[1].str(), "state");
@@ -94,14 +95,18 @@ void Graph::read(const std::string& line) {
     }
 }
 
-// A node at the beginning of `line`, which is taken off it: A, A[text], A(text), A{text}, A([text]), A((text)).
+// A node at the beginning of `line`, which is taken off it: A, A[text], A(text), A{text}, A([text]),
+// A((text)).
 std::string Graph::node_at(std::string& line) {
-    static const std::regex form(R"(^\s*([A-Za-z0-9_]+)(?:(\[\[|\(\[|\(\(|\[|\(|\{)\"?([^\])}]*?)\"?(?:\]\]|\]\)|\)\)|\]|\)|\}))?)");
+    static const std::regex form(
+        R"(^\s*([A-Za-z0-9_]+)(?:(\[\[|\(\[|\(\(|\[|\(|\{)\"?([^\])}]*?)\"?(?:\]\]|\]\)|\)\)|\]|\)|\}))?)");
     // A text with brackets of its own must be quoted, as Mermaid wants it.
-    static const std::regex quoted_form(R"(^\s*([A-Za-z0-9_]+)(\[\[|\(\[|\(\(|\[|\(|\{)\"([^\"]*)\"(?:\]\]|\]\)|\)\)|\]|\)|\}))");
+    static const std::regex quoted_form(
+        R"(^\s*([A-Za-z0-9_]+)(\[\[|\(\[|\(\(|\[|\(|\{)\"([^\"]*)\"(?:\]\]|\]\)|\)\)|\]|\)|\}))");
     std::smatch part;
     if (!std::regex_search(line, part, quoted_form) && !std::regex_search(line, part, form))
-        throw Failure(exit_code::usage, fmt::format("a flowchart has a line that the site cannot draw: {}", line));
+        throw Failure(exit_code::usage,
+                      fmt::format("a flowchart has a line that the site cannot draw: {}", line));
     Node& found = node(part[1]);
     if (part[2].matched) {
         found.text = part[3];
@@ -113,12 +118,14 @@ std::string Graph::node_at(std::string& line) {
 }
 
 void Graph::read_flow(std::string line) {
-    static const std::regex link(R"(^\s*(?:(-->|---|-\.->|==>)(?:\|\"?([^|]*?)\"?\|)?|--\s*([^->|]+?)\s*-->|-\.\s*([^->|]+?)\s*\.->))");
+    static const std::regex link(
+        R"(^\s*(?:(-->|---|-\.->|==>)(?:\|\"?([^|]*?)\"?\|)?|--\s*([^->|]+?)\s*-->|-\.\s*([^->|]+?)\s*\.->))");
     std::string from = node_at(line);
     while (!trimmed(line).empty() && trimmed(line) != ";") {
         std::smatch part;
         if (!std::regex_search(line, part, link))
-            throw Failure(exit_code::usage, fmt::format("a flowchart has a line that the site cannot draw: …{}", line));
+            throw Failure(exit_code::usage,
+                          fmt::format("a flowchart has a line that the site cannot draw: …{}", line));
         const std::string text = part[2].matched ? part[2] : part[3].matched ? part[3] : part[4];
         const bool dashed = part[1] == "-.->" || part[4].matched;
         line = part.suffix();
@@ -148,7 +155,8 @@ void Graph::read_state(const std::string& line) {
     } else if (std::regex_match(line, part, described)) {
         node(part[1]).text = part[2];
     } else {
-        throw Failure(exit_code::usage, fmt::format("a state diagram has a line that the site cannot draw: {}", line));
+        throw Failure(exit_code::usage,
+                      fmt::format("a state diagram has a line that the site cannot draw: {}", line));
     }
 }
 
@@ -168,11 +176,13 @@ std::string Graph::dot() const {
         else if (each.shape == "final")
             look = "shape=doublecircle, width=0.13, fixedsize=true, class=\"begin\"";
         const bool point = each.shape == "begin" || each.shape == "final";
-        dot += fmt::format("  {} [label={}, {}]\n", quoted(each.id), point ? "\"\"" : quoted(broken(each.text, 30)), look);
+        dot += fmt::format("  {} [label={}, {}]\n", quoted(each.id),
+                           point ? "\"\"" : quoted(broken(each.text, 30)), look);
     }
     for (const Edge& each : edges_)
         dot += fmt::format("  {} -> {} [label={}{}]\n", quoted(each.from), quoted(each.to),
-                           quoted(each.text.empty() ? "" : " " + broken(each.text, 26) + " "), each.dashed ? ", style=dashed" : "");
+                           quoted(each.text.empty() ? "" : " " + broken(each.text, 26) + " "),
+                           each.dashed ? ", style=dashed" : "");
     return dot + "}\n";
 }
 
@@ -180,13 +190,16 @@ std::string Graph::words() const {
     const auto name = [&](const std::string& id) -> std::string {
         for (const Node& each : nodes_)
             if (each.id == id)
-                return each.shape == "begin" ? "the beginning" : each.shape == "final" ? "the end" : each.text;
+                return each.shape == "begin"   ? "the beginning"
+                       : each.shape == "final" ? "the end"
+                                               : each.text;
         return id;
     };
     std::string text = states_ ? "State diagram. " : "Flowchart. ";
     static const std::regex line_break("<br ?/?>");
     for (const Edge& each : edges_)
-        text += fmt::format("From {} to {}{}. ", name(each.from), name(each.to), each.text.empty() ? "" : ": " + each.text);
+        text += fmt::format("From {} to {}{}. ", name(each.from), name(each.to),
+                            each.text.empty() ? "" : ": " + each.text);
     return trimmed(std::regex_replace(text, line_break, " "));
 }
 
@@ -195,7 +208,8 @@ std::string Graph::words() const {
 std::string graph_svg(std::string_view chart, std::string& words) {
     const Graph graph(chart);
     words = graph.words();
-    return replaced(svg_by_graphviz(graph.dot()), "<svg ", "<svg role=\"img\" aria-label=\"" + html_escaped(words) + "\" ");
+    return replaced(svg_by_graphviz(graph.dot()), "<svg ",
+                    "<svg role=\"img\" aria-label=\"" + html_escaped(words) + "\" ");
 }
 
 std::string svg_by_graphviz(const std::string& dot) {
@@ -210,15 +224,17 @@ std::string svg_by_graphviz(const std::string& dot) {
                       fmt::format("Graphviz' dot could not draw a chart: {}", trimmed(outcome.errors)));
     std::string svg = outcome.output.substr(begin);
     // Two charts on a page must not have the same ids, and the nodes' titles would only show our short names.
-    for (const char* pattern : {R"(<!--[^>]*-->\n?)", R"(<title>[^<]*</title>\n?)", R"( id="[^"]*")", R"( xmlns(:xlink)?="[^"]*")",
-                                R"( font-family="[^"]*")", R"( stroke="black")", R"( fill="black")", R"( fill="none")"})
+    for (const char* pattern :
+         {R"(<!--[^>]*-->\n?)", R"(<title>[^<]*</title>\n?)", R"( id="[^"]*")", R"( xmlns(:xlink)?="[^"]*")",
+          R"( font-family="[^"]*")", R"( stroke="black")", R"( fill="black")", R"( fill="none")"})
         svg = std::regex_replace(svg, std::regex(pattern), "");
     // Points are pixels here: the page's text is larger than Graphviz'.
     static const std::regex size(R"(width="(\d+)pt" height="(\d+)pt")");
     std::smatch part;
     if (std::regex_search(svg, part, size)) {
         const double wide = std::stod(part[1]) * 1.3, high = std::stod(part[2]) * 1.3;
-        svg = std::string(part.prefix()) + fmt::format("width=\"{:.0f}\" height=\"{:.0f}\"", wide, high) + std::string(part.suffix());
+        svg = std::string(part.prefix()) + fmt::format("width=\"{:.0f}\" height=\"{:.0f}\"", wide, high) +
+              std::string(part.suffix());
     }
     return trimmed(svg);
 }
@@ -227,8 +243,8 @@ std::string figure_of(std::string_view chart, int number) {
     std::string words;
     const bool sequence = trimmed(chart).rfind("sequenceDiagram", 0) == 0;
     const std::string svg = sequence ? sequence_svg(chart, words) : graph_svg(chart, words);
-    return fmt::format("<figure class=\"chart {}\" tabindex=\"0\" aria-label=\"Chart {}\">{}</figure>", sequence ? "sequence" : "graph",
-                       number, svg);
+    return fmt::format("<figure class=\"chart {}\" tabindex=\"0\" aria-label=\"Chart {}\">{}</figure>",
+                       sequence ? "sequence" : "graph", number, svg);
 }
 
-}  // namespace course::docs
+}  // namespace course::site

@@ -12,7 +12,7 @@
 
 namespace fs = std::filesystem;
 
-namespace course::docs {
+namespace course::site {
 namespace {
 
 std::vector<fs::path> files_with(const fs::path& folder, const std::string& extension) {
@@ -39,9 +39,11 @@ std::vector<std::string> values_of(const std::string& html, const std::string& a
     return values;
 }
 
-// What is between `open` and `close`, each time; the function returns what takes the place of both and all between.
+// What is between `open` and `close`, each time; the function returns what takes the place of both and all
+// between.
 template <class Function>
-std::string with_each(const std::string& html, const std::string& open, const std::string& close, Function replacement) {
+std::string with_each(const std::string& html, const std::string& open, const std::string& close,
+                      Function replacement) {
     std::string result;
     std::size_t at = 0;
     for (std::size_t found = html.find(open); found != std::string::npos; found = html.find(open, at)) {
@@ -54,34 +56,42 @@ std::string with_each(const std::string& html, const std::string& open, const st
     return result + html.substr(at);
 }
 
-// Doxygen makes the title a <div> and begins the sections at <h1>: for a screen reader the page has no title then.
+// Doxygen makes the title a <div> and begins the sections at <h1>: for a screen reader the page has no title
+// then.
 std::string with_headings_in_order(std::string html) {
-    const bool sections = html.find("<div class=\"textblock\"><h1>") != std::string::npos || html.find("\n<h1><a class=\"anchor\"") != std::string::npos;
+    const bool sections = html.find("<div class=\"textblock\"><h1>") != std::string::npos ||
+                          html.find("\n<h1><a class=\"anchor\"") != std::string::npos;
     if (sections)
         for (int level = 4; level >= 1; --level) {
             const std::string from = std::to_string(level), to = std::to_string(level + 1);
             html = replaced(html, "<h" + from + "><a class=\"anchor\"", "<h" + to + "><a class=\"anchor\"");
             html = with_each(html, "<h" + to + "><a class=\"anchor\"", "</h" + from + ">",
-                             [&](const std::string& inside) { return "<h" + to + "><a class=\"anchor\"" + inside + "</h" + to + ">"; });
+                             [&](const std::string& inside) {
+                                 return "<h" + to + "><a class=\"anchor\"" + inside + "</h" + to + ">";
+                             });
         }
-    return with_each(html, "<div class=\"title\">", "</div>", [](const std::string& title) {
-        return "<h1 class=\"title\">" + title + "</h1>";
-    });
+    html = with_each(html, "<div class=\"toc\"><h3>", "</h3>",
+                     [](const std::string&) { return "<div class=\"toc\"><h2>On this page</h2>"; });
+    return with_each(html, "<div class=\"title\">", "</div>",
+                     [](const std::string& title) { return "<h1 class=\"title\">" + title + "</h1>"; });
 }
 
-std::string with_links_resolved(const std::string& html, const std::map<std::string, std::string>& targets, const std::string& page) {
+std::string with_links_resolved(const std::string& html, const std::map<std::string, std::string>& targets,
+                                const std::string& page) {
     std::string result = html;
     for (const std::string kind : {"course-file:", "course-symbol:"})
         result = with_each(result, "href=\"" + kind, "\"", [&](const std::string& name) {
             const auto target = targets.find(name);
             if (target == targets.end())
-                throw Failure(exit_code::usage, fmt::format("{} links to {}, which Doxygen has no page for", page, name));
+                throw Failure(exit_code::usage,
+                              fmt::format("{} links to {}, which Doxygen has no page for", page, name));
             return "href=\"" + target->second + "\"";
         });
     return result;
 }
 
-std::string with_symbols_linked(const std::string& html, const std::map<std::string, std::string>& targets, const std::string& space) {
+std::string with_symbols_linked(const std::string& html, const std::map<std::string, std::string>& targets,
+                                const std::string& space) {
     return with_each(html, "<code>", "</code>", [&](const std::string& inside) {
         const std::string name = inside.substr(0, inside.find('('));
         const auto target = targets.find(space + "::" + name);
@@ -92,7 +102,8 @@ std::string with_symbols_linked(const std::string& html, const std::map<std::str
     });
 }
 
-// ---- the search -----------------------------------------------------------------------------------------------------
+// ---- the search
+// -----------------------------------------------------------------------------------------------------
 
 struct Hit {
     std::string title, target, scope;
@@ -117,7 +128,7 @@ std::string search_id(std::string_view title) {
 
 }  // namespace
 
-std::map<std::string, std::string> targets_of(const fs::path& tag_file) {
+std::map<std::string, std::string> targets_of(const fs::path& tag_file, const fs::path& root) {
     std::map<std::string, std::string> targets;
     static const std::regex tag("<(\\w+)(?: [^>]*kind=\"(\\w+)\"[^>]*)?>([^<]*)");
     const std::string text = text_of(tag_file);
@@ -143,7 +154,7 @@ std::map<std::string, std::string> targets_of(const fs::path& tag_file) {
         } else if (element == "name") {
             compound = value;
         } else if (element == "path") {
-            path = value;
+            path = starts_with(value, root.string() + "/") ? value.substr(root.string().size() + 1) : value;
         } else if (element == "filename" && !in_member) {
             // Headers are looked up by their path, the rest by name.
             const std::string key = kind == "file" ? path + compound : compound;
@@ -157,7 +168,8 @@ std::map<std::string, std::string> targets_of(const fs::path& tag_file) {
     return targets;
 }
 
-void finish_pages(const fs::path& folder, const std::map<std::string, std::string>& targets, const std::map<std::string, std::string>& namespaces) {
+void finish_pages(const fs::path& folder, const std::map<std::string, std::string>& targets,
+                  const std::map<std::string, std::string>& namespaces) {
     for (const fs::path& file : files_with(folder, ".html")) {
         const std::string name = file.filename().string();
         std::string html = with_links_resolved(with_headings_in_order(text_of(file)), targets, name);
@@ -168,9 +180,11 @@ void finish_pages(const fs::path& folder, const std::map<std::string, std::strin
 }
 
 void extend_search(const fs::path& folder, const std::vector<SearchEntry>& entries) {
-    // One file a first letter: ['key',['Title',['../page.html',1,'scope'],…]]. Several hits may share a title.
+    // One file a first letter: ['key',['Title',['../page.html',1,'scope'],…]]. Several hits may share a
+    // title.
     std::map<std::string, std::vector<std::string>> by_letter;
-    std::map<std::string, std::map<std::string, std::vector<std::string>>> hits;  // letter → "key','Title" → its links
+    std::map<std::string, std::map<std::string, std::vector<std::string>>>
+        hits;  // letter → "key','Title" → its links
     const fs::path search = folder / "search";
     static const std::regex entry(R"(^\s*\['(.*?)_\d+',\['(.*)\]\],?$)");
     for (const fs::path& file : files_with(search, ".js")) {
@@ -182,7 +196,8 @@ void extend_search(const fs::path& folder, const std::vector<SearchEntry>& entri
                 continue;
             const std::string key = part[1], rest = part[2];
             const std::size_t title_end = rest.find("',[");
-            hits[key.substr(0, 1)][key + "','" + rest.substr(0, title_end)].push_back(rest.substr(title_end + 2));
+            hits[key.substr(0, 1)][key + "','" + rest.substr(0, title_end)].push_back(
+                rest.substr(title_end + 2));
         }
     }
     for (const SearchEntry& each : entries) {
@@ -199,7 +214,8 @@ void extend_search(const fs::path& folder, const std::vector<SearchEntry>& entri
         std::size_t count = 0;
         for (const auto& [title, links] : titles) {
             const std::size_t middle = title.find("','");
-            script += fmt::format("{}  ['{}_{}',['{}',{}]]", count ? ",\n" : "", title.substr(0, middle), count, title.substr(middle + 3), joined(links, ","));
+            script += fmt::format("{}  ['{}_{}',['{}',{}]]", count ? ",\n" : "", title.substr(0, middle),
+                                  count, title.substr(middle + 3), joined(links, ","));
             ++count;
         }
         write_file(search / fmt::format("all_{:x}.js", number++), script + "\n];\n");
@@ -239,7 +255,8 @@ std::vector<std::string> broken_links(const fs::path& folder) {
     for (const auto& [page, targets] : links) {
         std::set<std::string> seen;
         for (const std::string& target : targets) {
-            if (!seen.insert(target).second || starts_with(target, "https://") || starts_with(target, "mailto:") || starts_with(target, "javascript:"))
+            if (!seen.insert(target).second || starts_with(target, "https://") ||
+                starts_with(target, "mailto:") || starts_with(target, "javascript:"))
                 continue;
             const std::size_t hash = std::min(target.find('#'), target.size());
             const std::string file = target.substr(0, hash).empty() ? page : target.substr(0, hash);
@@ -264,16 +281,19 @@ std::vector<std::string> reading_problems(const fs::path& folder) {
             const int level = std::stoi((*found)[1]);
             firsts += level == 1;
             if (level > last + 1)
-                problems.push_back(fmt::format("{}: a heading of level {} follows one of level {}", name, level, last));
+                problems.push_back(
+                    fmt::format("{}: a heading of level {} follows one of level {}", name, level, last));
             last = level;
         }
         if (firsts != 1)
-            problems.push_back(fmt::format("{}: {} headings of the first level instead of one", name, firsts));
+            problems.push_back(
+                fmt::format("{}: {} headings of the first level instead of one", name, firsts));
         for (std::sregex_iterator found(html.begin(), html.end(), picture), end; found != end; ++found)
             if (found->str().find(" alt=\"") == std::string::npos)
                 problems.push_back(fmt::format("{}: a picture without a text: {}", name, found->str()));
         for (std::sregex_iterator found(html.begin(), html.end(), chart), end; found != end; ++found)
-            if (found->str().find(" aria-label=\"") == std::string::npos && found->str().find(" aria-hidden=") == std::string::npos)
+            if (found->str().find(" aria-label=\"") == std::string::npos &&
+                found->str().find(" aria-hidden=") == std::string::npos)
                 problems.push_back(fmt::format("{}: a chart without a text", name));
     }
     return problems;
@@ -292,21 +312,24 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
     std::vector<fs::path> secret;
     std::error_code error;
     for (const Lab& lab : repository.labs()) {
-        for (const fs::path& file : {fs::path("labs") / lab.name, fs::path("labs") / lab.name / ".starter", fs::path("tests") / lab.name})
+        for (const fs::path& file : {fs::path("labs") / lab.name, fs::path("labs") / lab.name / ".starter",
+                                     fs::path("tests") / lab.name})
             for (const fs::directory_entry& entry : fs::directory_iterator(repository / file, error))
                 if (entry.is_regular_file())
                     open += squeezed(text_of(entry.path())) + "\n";
         for (const char* name : {"posix.cpp", "win32.cpp", "README.md"})
             secret.push_back(fs::path("solutions") / lab.name / name);
         for (const char* track : {"posix", "win32"})
-            for (const fs::directory_entry& entry : fs::directory_iterator(repository / "tests" / lab.name / "mistakes" / track, error)) {
+            for (const fs::directory_entry& entry :
+                 fs::directory_iterator(repository / "tests" / lab.name / "mistakes" / track, error)) {
                 const std::string patch = text_of(entry.path());
                 open += squeezed(patch.substr(0, patch.find("\n--- "))) + "\n";
                 secret.push_back(entry.path().lexically_relative(repository.root));
             }
     }
     for (const char* folder_of_all : {"common/ipc", "tests/harness", "common/course", "docs"})
-        for (const fs::directory_entry& entry : fs::recursive_directory_iterator(repository / folder_of_all, error)) {
+        for (const fs::directory_entry& entry :
+             fs::recursive_directory_iterator(repository / folder_of_all, error)) {
             if (!entry.is_regular_file())
                 continue;
             const std::string text = text_of(entry.path());
@@ -331,7 +354,8 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
     for (const fs::path& file : secret)
         for (const std::string& line : lines_of(text_of(repository / file))) {
             // A patch's own mark in front of a line is not the program's.
-            const std::string text = squeezed(file.extension() == ".patch" && !line.empty() ? line.substr(1) : line);
+            const std::string text =
+                squeezed(file.extension() == ".patch" && !line.empty() ? line.substr(1) : line);
             if (text.size() < telling || open.find(text) != std::string::npos)
                 continue;
             const auto same_start = pieces.find(std::string_view(text).substr(0, telling));
@@ -339,8 +363,10 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
                 continue;
             for (const std::size_t at : same_start->second)
                 if (shown.compare(at, text.size(), text) == 0) {
-                    const auto page = std::prev(std::upper_bound(starts.begin(), starts.end(), std::pair(at, std::string("\x7f"))));
-                    found.push_back(fmt::format("{}: '{}', from {}", page->second, trimmed(line), file.generic_string()));
+                    const auto page = std::prev(
+                        std::upper_bound(starts.begin(), starts.end(), std::pair(at, std::string("\x7f"))));
+                    found.push_back(
+                        fmt::format("{}: '{}', from {}", page->second, trimmed(line), file.generic_string()));
                     break;
                 }
         }
@@ -349,4 +375,4 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
     return found;
 }
 
-}  // namespace course::docs
+}  // namespace course::site

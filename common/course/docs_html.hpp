@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace course::docs {
+namespace course::site {
 
 /// What the search is to find beside Doxygen's own entries: a title and where it leads.
 struct SearchEntry {
@@ -18,11 +18,13 @@ struct SearchEntry {
     std::string scope;          ///< shown behind the title: "Named pipes (lab 02)"
 };
 
-/// Doxygen's files and symbols by the tag file that it wrote: "common/ipc/error.hpp" → "error_8hpp.html",
+/// Doxygen's files (as seen from `root`) and symbols by the tag file that it wrote: "common/ipc/error.hpp" → "error_8hpp.html",
 /// "anonymous_pipes::capture" → "namespaceanonymous__pipes.html#a1b2".
-std::map<std::string, std::string> targets_of(const std::filesystem::path& tag_file);
+std::map<std::string, std::string> targets_of(const std::filesystem::path& tag_file,
+                                             const std::filesystem::path& root);
 
-/// Sets headings in order, resolves links to files, and links the contract's functions where handouts name them.
+/// Sets headings in order, resolves links to files, and links the contract's functions where handouts name
+/// them.
 /// @param namespaces  a page's file → the namespace whose functions it means
 void finish_pages(const std::filesystem::path& folder, const std::map<std::string, std::string>& targets,
                   const std::map<std::string, std::string>& namespaces);
@@ -30,15 +32,17 @@ void finish_pages(const std::filesystem::path& folder, const std::map<std::strin
 /// Adds entries to the index that Doxygen's search reads.
 void extend_search(const std::filesystem::path& folder, const std::vector<SearchEntry>& entries);
 
-/// Every link and picture of every page that leads to no file or no anchor, as "page.html: link"; also in the search's
-/// and the navigation's own files.
+/// Every link and picture of every page that leads to no file or no anchor, as "page.html: link"; also in the
+/// search's and the navigation's own files.
 std::vector<std::string> broken_links(const std::filesystem::path& folder);
 
-/// Every page whose headings skip a level or which has not exactly one of the first, and pictures without a text.
+/// Every page whose headings skip a level or which has not exactly one of the first, and pictures without a
+/// text.
 std::vector<std::string> reading_problems(const std::filesystem::path& folder);
 
-/// Lines that only the solutions, the mistakes' patches or the instructors' pages have, and a page shows all the same.
+/// Lines that only the solutions, the mistakes' patches or the instructors' pages have, and a page shows all
+/// the same.
 /// @return "page.html: the text, from FILE"
 std::vector<std::string> leaks(const Repository& repository, const std::filesystem::path& folder);
 
-}  // namespace course::docs
+}  // namespace course::site

@@ -12,17 +12,19 @@
 
 namespace fs = std::filesystem;
 
-namespace course::docs {
+namespace course::site {
 namespace {
 
 std::string unescaped(std::string_view html) {
     std::string text(html);
-    for (const auto& [entity, meaning] : {std::pair{"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&amp;", "&"}})
+    for (const auto& [entity, meaning] :
+         {std::pair{"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&amp;", "&"}})
         text = replaced(std::move(text), entity, meaning);
     return text;
 }
 
-// Fenced mermaid blocks become figures, which the renderer passes on untouched; other comments are notes to tools.
+// Fenced mermaid blocks become figures, which the renderer passes on untouched; other comments are notes to
+// tools.
 std::string with_figures(const Page& page) {
     std::string result, chart;
     bool in_chart = false, in_comment = false;
@@ -35,7 +37,9 @@ std::string with_figures(const Page& page) {
                 try {
                     result += figure_of(chart, ++charts) + "\n";
                 } catch (const Failure& failure) {
-                    throw Failure(failure.code(), fmt::format("{}: {}", page.source.empty() ? page.id : page.source, failure.what()));
+                    throw Failure(
+                        failure.code(),
+                        fmt::format("{}: {}", page.source.empty() ? page.id : page.source, failure.what()));
                 }
                 in_chart = false;
                 chart.clear();
@@ -63,13 +67,14 @@ std::string with_figures(const Page& page) {
 
 std::string rendered(const std::string& markdown, const fs::path& file) {
     write_file(file, markdown);
-    const Outcome outcome = run({{"cmark-gfm", "--unsafe", "-e", "table", "-e", "strikethrough", "-t", "html", file.string()},
-                                 {},
-                                 std::chrono::seconds(30),
-                                 {}});
+    const Outcome outcome =
+        run({{"cmark-gfm", "--unsafe", "-e", "table", "-e", "strikethrough", "-t", "html", file.string()},
+             {},
+             std::chrono::seconds(30),
+             {}});
     if (outcome.code != 0)
-        throw Failure(exit_code::machine,
-                      fmt::format("cmark-gfm could not render {}: {}", file.string(), trimmed(outcome.errors)));
+        throw Failure(exit_code::machine, fmt::format("cmark-gfm could not render {}: {}", file.string(),
+                                                      trimmed(outcome.errors)));
     return outcome.output;
 }
 
@@ -128,7 +133,10 @@ void Converter::code_block(const std::string& language, const std::string& html)
     } else if (language == "diff") {
         html_ += "<pre class=\"text diff\" tabindex=\"0\">";
         for (const std::string& line : lines_of(text))
-            html_ += fmt::format("<span class=\"{}\">{}</span>\n", starts_with(line, "+") ? "added" : starts_with(line, "-") ? "removed" : "same",
+            html_ += fmt::format("<span class=\"{}\">{}</span>\n",
+                                 starts_with(line, "+")   ? "added"
+                                 : starts_with(line, "-") ? "removed"
+                                                          : "same",
                                  html_escaped(line));
         html_ += "</pre>\n";
     } else {
@@ -165,7 +173,8 @@ std::string Converter::convert(const std::string& html) {
             at = stop + end.size();
             return text;
         };
-        static const std::regex heading_tag("<h([2-6])>"), pre_code("<pre><code(?: class=\"language-([^\"]*)\")?>");
+        static const std::regex heading_tag("<h([2-6])>"),
+            pre_code("<pre><code(?: class=\"language-([^\"]*)\")?>");
         std::smatch part;
         if (depth_ == 0 && std::regex_match(tag, part, heading_tag)) {
             heading(std::stoi(part[1]), inside("</h" + part[1].str() + ">"));
@@ -212,11 +221,13 @@ std::string Converter::convert(const std::string& html) {
 }  // namespace
 
 void take_title(Page& page) {
-    static const std::regex title(R"(^(?:\s*<!--[^>]*-->\s*)*# +(.+?)(?: *\{#([A-Za-z0-9_-]+)\})? *(?:\n|$))");
+    static const std::regex title(
+        R"(^(?:\s*<!--[^>]*-->\s*)*# +(.+?)(?: *\{#([A-Za-z0-9_-]+)\})? *(?:\n|$))");
     std::smatch part;
     if (!std::regex_search(page.markdown, part, title))
-        throw Failure(exit_code::usage,
-                      fmt::format("{} does not begin with a title ('# …'), and a page needs one", page.source));
+        throw Failure(
+            exit_code::usage,
+            fmt::format("{} does not begin with a title ('# …'), and a page needs one", page.source));
     page.title = replaced(part[1].str(), "`", "");
     if (page.id.empty())
         page.id = part[2].str();
@@ -227,8 +238,10 @@ std::string doxygen_page(Page& page, const Resolve& resolve, const fs::path& wor
     page.headings.clear();
     Converter converter(page, resolve);
     const std::string body = converter.convert(rendered(with_figures(page), work / (page.id + ".md")));
-    std::string text = fmt::format("# {} {{#{}}}\n\n", doxygen_escaped(page.title), page.id == "index" ? "mainpage" : page.id);
-    const auto sections = std::count_if(page.headings.begin(), page.headings.end(), [](const Heading& h) { return h.level == 2; });
+    std::string text = fmt::format("# {} {{#{}}}\n\n", doxygen_escaped(page.title),
+                                   page.id == "index" ? "mainpage" : page.id);
+    const auto sections = std::count_if(page.headings.begin(), page.headings.end(),
+                                        [](const Heading& h) { return h.level == 2; });
     if (sections > 2)
         text += "\\tableofcontents{html:2}\n\n";
     text += body;
@@ -260,7 +273,8 @@ std::string transcript_html(std::string_view text) {
         commands |= starts_with(line, "$ ");
     for (const std::string& line : lines_of(text)) {
         if (commands && starts_with(line, "$ ")) {
-            html += "<span class=\"prompt\">$ </span><span class=\"command\">" + html_escaped(line.substr(2)) + "</span>\n";
+            html += "<span class=\"prompt\">$ </span><span class=\"command\">" +
+                    html_escaped(line.substr(2)) + "</span>\n";
             continued = ends_with(line, "\\");
         } else if (continued) {
             html += "<span class=\"command\">" + html_escaped(line) + "</span>\n";
@@ -272,4 +286,4 @@ std::string transcript_html(std::string_view text) {
     return html + "</pre>\n";
 }
 
-}  // namespace course::docs
+}  // namespace course::site

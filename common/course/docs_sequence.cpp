@@ -11,7 +11,7 @@
 #include <regex>
 #include <vector>
 
-namespace course::docs {
+namespace course::site {
 namespace {
 
 constexpr double line_height = 17, font_size = 13, box_padding = 10, widest_text = 190, margin = 8;
@@ -19,7 +19,8 @@ constexpr double line_height = 17, font_size = 13, box_padding = 10, widest_text
 std::vector<std::string> wrapped_lines(const std::string& text, double width) {
     std::vector<std::string> lines;
     static const std::regex line_break("<br ?/?>");
-    for (std::sregex_token_iterator part(text.begin(), text.end(), line_break, -1), end; part != end; ++part) {
+    for (std::sregex_token_iterator part(text.begin(), text.end(), line_break, -1), end; part != end;
+         ++part) {
         std::string line;
         std::istringstream words(*part);
         for (std::string word; words >> word;) {
@@ -56,13 +57,14 @@ struct Step {
     std::vector<std::string> lines;
 };
 
-std::string lines_svg(const std::vector<std::string>& lines, double x, double first_baseline, std::string_view anchor,
-                      std::string_view style = "") {
+std::string lines_svg(const std::vector<std::string>& lines, double x, double first_baseline,
+                      std::string_view anchor, std::string_view style = "") {
     std::string svg;
     for (std::size_t i = 0; i < lines.size(); ++i)
         svg += fmt::format("<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"{}\"{}{}{}>{}</text>", x,
-                           first_baseline + static_cast<double>(i) * line_height, anchor, style.empty() ? "" : " class=\"",
-                           style, style.empty() ? "" : "\"", html_escaped(lines[i]));
+                           first_baseline + static_cast<double>(i) * line_height, anchor,
+                           style.empty() ? "" : " class=\"", style, style.empty() ? "" : "\"",
+                           html_escaped(lines[i]));
     return svg;
 }
 
@@ -89,7 +91,8 @@ private:
 };
 
 std::size_t Sequence::participant(const std::string& id) {
-    const auto known = std::find_if(participants_.begin(), participants_.end(), [&](const Participant& p) { return p.id == id; });
+    const auto known = std::find_if(participants_.begin(), participants_.end(),
+                                    [&](const Participant& p) { return p.id == id; });
     if (known != participants_.end())
         return static_cast<std::size_t>(known - participants_.begin());
     participants_.push_back({id, id, {}, 0});
@@ -99,7 +102,8 @@ std::size_t Sequence::participant(const std::string& id) {
 void Sequence::read(const std::string& line) {
     static const std::regex declared(R"((?:participant|actor) (\S+)(?: as (.+))?)");
     static const std::regex message(R"((\S+?)\s*(--?(?:>>|>|x|\)))([+-]?)\s*(\S+?)\s*:\s*(.*))");
-    static const std::regex note(R"([Nn]ote (over|left of|right of) ([^:,]+?)\s*(?:,\s*([^:]+?)\s*)?:\s*(.*))");
+    static const std::regex note(
+        R"([Nn]ote (over|left of|right of) ([^:,]+?)\s*(?:,\s*([^:]+?)\s*)?:\s*(.*))");
     static const std::regex frame(R"((alt|loop|opt|par|critical|rect)\b\s*(.*))");
     static const std::regex divider(R"((else|and|option)\b\s*(.*))");
     static const std::regex without_picture(R"(sequenceDiagram|autonumber|(de)?activate .*|%%.*|)");
@@ -125,7 +129,8 @@ void Sequence::read(const std::string& line) {
         const std::size_t from = participant(part[1]);
         steps_.push_back({Step::message, from, participant(part[4]), Step::over, part[2], part[5], {}});
     } else {
-        throw Failure(exit_code::usage, fmt::format("a sequence chart has a line that the site cannot draw: {}", line));
+        throw Failure(exit_code::usage,
+                      fmt::format("a sequence chart has a line that the site cannot draw: {}", line));
     }
 }
 
@@ -147,7 +152,8 @@ void Sequence::place() {
     for (Step& step : steps_) {
         const std::size_t first = std::min(step.from, step.to), last = std::max(step.from, step.to);
         if (step.kind == Step::message && first != last) {
-            step.lines = wrapped_lines(step.text, std::max(widest_text, participants_[last].x - participants_[first].x - 24));
+            step.lines = wrapped_lines(
+                step.text, std::max(widest_text, participants_[last].x - participants_[first].x - 24));
             widen(first, last, widest(step.lines) + 28);
         } else if (step.kind == Step::message) {
             step.lines = wrapped_lines(step.text, widest_text);
@@ -168,7 +174,8 @@ void Sequence::place() {
     for (const Participant& each : participants_)
         reach(each.x - widest(each.lines) / 2 - box_padding, each.x + widest(each.lines) / 2 + box_padding);
     for (const Step& step : steps_) {
-        const double width = widest(step.lines) + 2 * box_padding, at = participants_.empty() ? 0 : participants_[step.from].x;
+        const double width = widest(step.lines) + 2 * box_padding,
+                     at = participants_.empty() ? 0 : participants_[step.from].x;
         if (step.kind == Step::message && step.from == step.to)
             reach(at, at + width + 36);
         else if (step.kind == Step::note && step.side == Step::left)
@@ -176,7 +183,8 @@ void Sequence::place() {
         else if (step.kind == Step::note && step.side == Step::right)
             reach(at, at + width + 8);
         else if (step.kind == Step::note)
-            reach((at + participants_[step.to].x) / 2 - width / 2, (at + participants_[step.to].x) / 2 + width / 2);
+            reach((at + participants_[step.to].x) / 2 - width / 2,
+                  (at + participants_[step.to].x) / 2 + width / 2);
         else if (step.kind == Step::frame)
             reach(left_, left_ + width + text_width(step.arrow) + 40);
     }
@@ -196,8 +204,9 @@ std::string Sequence::svg() {
         box_height = std::max(box_height, static_cast<double>(each.lines.size()) * line_height + 12);
     for (const Participant& each : participants_) {
         const double width = widest(each.lines) + 2 * box_padding;
-        boxes += fmt::format("<rect class=\"who\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\" rx=\"5\"/>",
-                             each.x - width / 2, y, width, box_height);
+        boxes += fmt::format(
+            "<rect class=\"who\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\" rx=\"5\"/>",
+            each.x - width / 2, y, width, box_height);
         const double text_height = static_cast<double>(each.lines.size()) * line_height;
         boxes += lines_svg(each.lines, each.x, y + (box_height - text_height) / 2 + 13, "middle", "name");
     }
@@ -213,23 +222,28 @@ std::string Sequence::svg() {
     for (const Step& step : steps_) {
         const double height = static_cast<double>(step.lines.size()) * line_height;
         if (step.kind == Step::message && step.from != step.to) {
-            const double from = participants_[step.from].x, to = participants_[step.to].x, way = to > from ? 1 : -1;
+            const double from = participants_[step.from].x, to = participants_[step.to].x,
+                         way = to > from ? 1 : -1;
             marks += lines_svg(step.lines, (from + to) / 2, y + font_size, "middle");
             y += height + 6;
-            const bool dashed = starts_with(step.arrow, "--"), lost = ends_with(step.arrow, "x"), headless = ends_with(step.arrow, "->");
+            const bool dashed = starts_with(step.arrow, "--"), lost = ends_with(step.arrow, "x"),
+                       headless = ends_with(step.arrow, "->");
             const double tip = lost ? to - way * 8 : to - way * 2;
-            marks += fmt::format("<line class=\"arrow{}\" x1=\"{:.0f}\" y1=\"{:.0f}\" x2=\"{:.0f}\" y2=\"{:.0f}\"/>",
-                                 dashed ? " dashed" : "", from, y, tip, y);
+            marks += fmt::format(
+                "<line class=\"arrow{}\" x1=\"{:.0f}\" y1=\"{:.0f}\" x2=\"{:.0f}\" y2=\"{:.0f}\"/>",
+                dashed ? " dashed" : "", from, y, tip, y);
             if (lost)
-                marks += fmt::format("<path class=\"arrow\" d=\"M{0:.0f} {1:.0f}l8 8m0 -8l-8 8\"/>", tip - 4, y - 4);
+                marks += fmt::format("<path class=\"arrow\" d=\"M{0:.0f} {1:.0f}l8 8m0 -8l-8 8\"/>", tip - 4,
+                                     y - 4);
             else if (!headless)
-                marks += fmt::format("<path class=\"head\" d=\"M{0:.0f} {1:.0f}l{2:.0f} -4.5v9z\"/>", tip, y, -way * 9);
+                marks += fmt::format("<path class=\"head\" d=\"M{0:.0f} {1:.0f}l{2:.0f} -4.5v9z\"/>", tip, y,
+                                     -way * 9);
             y += 12;
         } else if (step.kind == Step::message) {
             const double at = participants_[step.from].x;
             const double bottom = y + std::max(height, 20.0) + 2;
-            marks += fmt::format("<path class=\"arrow{4}\" d=\"M{0:.0f} {1:.0f}h24V{2:.0f}h{3:.0f}\"/>", at, y + 4, bottom, -20.0,
-                                 starts_with(step.arrow, "--") ? " dashed" : "");
+            marks += fmt::format("<path class=\"arrow{4}\" d=\"M{0:.0f} {1:.0f}h24V{2:.0f}h{3:.0f}\"/>", at,
+                                 y + 4, bottom, -20.0, starts_with(step.arrow, "--") ? " dashed" : "");
             marks += fmt::format("<path class=\"head\" d=\"M{0:.0f} {1:.0f}l9 -4.5v9z\"/>", at + 2, bottom);
             marks += lines_svg(step.lines, at + 32, y + font_size + 1, "start");
             y = bottom + 14;
@@ -241,37 +255,46 @@ std::string Sequence::svg() {
             const double x = step.side == Step::left    ? first - width - 8
                              : step.side == Step::right ? first + 8
                                                         : (first + last) / 2 - width / 2;
-            marks += fmt::format("<rect class=\"note\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\" rx=\"3\"/>", x, y,
-                                 width, height + 8);
+            marks += fmt::format("<rect class=\"note\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" "
+                                 "height=\"{:.0f}\" rx=\"3\"/>",
+                                 x, y, width, height + 8);
             marks += lines_svg(step.lines, x + width / 2, y + font_size + 4, "middle");
             y += height + 20;
         } else if (step.kind == Step::frame) {
             frames.push_back({y, step.arrow});
             marks += lines_svg({step.arrow}, frame_left() + 6, y + font_size + 2, "start", "name");
-            marks += lines_svg(step.lines, frame_left() + 18 + text_width(step.arrow), y + font_size + 2, "start", "aside");
+            marks += lines_svg(step.lines, frame_left() + 18 + text_width(step.arrow), y + font_size + 2,
+                               "start", "aside");
             y += line_height + 12;
         } else if (step.kind == Step::divider) {
-            marks += fmt::format("<line class=\"frame dashed\" x1=\"{0:.0f}\" y1=\"{2:.0f}\" x2=\"{1:.0f}\" y2=\"{2:.0f}\"/>",
-                                 frame_left(), right_ - 4 * static_cast<double>(frames.size()), y);
+            marks += fmt::format(
+                "<line class=\"frame dashed\" x1=\"{0:.0f}\" y1=\"{2:.0f}\" x2=\"{1:.0f}\" y2=\"{2:.0f}\"/>",
+                frame_left(), right_ - 4 * static_cast<double>(frames.size()), y);
             marks += lines_svg({step.arrow}, frame_left() + 6, y + font_size + 5, "start", "name");
-            marks += lines_svg(step.lines, frame_left() + 18 + text_width(step.arrow), y + font_size + 5, "start", "aside");
+            marks += lines_svg(step.lines, frame_left() + 18 + text_width(step.arrow), y + font_size + 5,
+                               "start", "aside");
             y += line_height + 14;
         } else {
             if (frames.empty())
                 throw Failure(exit_code::usage, "a sequence chart has an 'end' with nothing to end");
-            marks += fmt::format("<rect class=\"frame\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\" rx=\"4\"/>",
-                                 frame_left(), frames.back().top - 2, right_ - left_ - 8 * static_cast<double>(frames.size()),
+            marks += fmt::format("<rect class=\"frame\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" "
+                                 "height=\"{:.0f}\" rx=\"4\"/>",
+                                 frame_left(), frames.back().top - 2,
+                                 right_ - left_ - 8 * static_cast<double>(frames.size()),
                                  y - frames.back().top - 2);
             frames.pop_back();
             y += 8;
         }
     }
     for (const Participant& each : participants_)
-        lines += fmt::format("<line class=\"life\" x1=\"{0:.0f}\" y1=\"{1:.0f}\" x2=\"{0:.0f}\" y2=\"{2:.0f}\"/>", each.x, top, y);
+        lines +=
+            fmt::format("<line class=\"life\" x1=\"{0:.0f}\" y1=\"{1:.0f}\" x2=\"{0:.0f}\" y2=\"{2:.0f}\"/>",
+                        each.x, top, y);
     const double width = right_ - left_ + 2 * margin, height = y + margin;
-    return fmt::format("<svg viewBox=\"{0:.0f} 0 {1:.0f} {2:.0f}\" width=\"{1:.0f}\" height=\"{2:.0f}\" role=\"img\" "
-                       "aria-label=\"{3}\">{4}{5}{6}</svg>",
-                       left_ - margin, width, height, html_escaped(words()), lines, boxes, marks);
+    return fmt::format(
+        "<svg viewBox=\"{0:.0f} 0 {1:.0f} {2:.0f}\" width=\"{1:.0f}\" height=\"{2:.0f}\" role=\"img\" "
+        "aria-label=\"{3}\">{4}{5}{6}</svg>",
+        left_ - margin, width, height, html_escaped(words()), lines, boxes, marks);
 }
 
 std::string Sequence::words() const {
@@ -280,7 +303,8 @@ std::string Sequence::words() const {
     for (const Step& step : steps_) {
         const std::string said = std::regex_replace(step.text, line_break, " ");
         if (step.kind == Step::message && step.from != step.to)
-            text += fmt::format("{} to {}: {}. ", participants_[step.from].name, participants_[step.to].name, said);
+            text += fmt::format("{} to {}: {}. ", participants_[step.from].name, participants_[step.to].name,
+                                said);
         else if (step.kind == Step::message)
             text += fmt::format("{}: {}. ", participants_[step.from].name, said);
         else if (step.kind == Step::note)
@@ -320,4 +344,4 @@ std::string sequence_svg(std::string_view chart, std::string& words) {
     return sequence.svg();
 }
 
-}  // namespace course::docs
+}  // namespace course::site

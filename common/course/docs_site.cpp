@@ -15,22 +15,25 @@
 
 namespace fs = std::filesystem;
 
-namespace course::docs {
+namespace course::site {
 namespace {
 
 constexpr const char* theme = "/usr/share/doxygen-awesome-css";
 
 void need_tools() {
     std::vector<std::string> missing;
-    for (const auto& [program, package] : {std::pair{"doxygen", "doxygen"}, {"dot", "graphviz"}, {"cmark-gfm", "cmark-gfm"}})
+    for (const auto& [program, package] :
+         {std::pair{"doxygen", "doxygen"}, {"dot", "graphviz"}, {"cmark-gfm", "cmark-gfm"}})
         if (find_program(program).empty())
             missing.push_back(fmt::format("{} (Debian: {})", program, package));
     if (!fs::exists(fs::path(theme) / "doxygen-awesome.css"))
         missing.push_back(fmt::format("{}/doxygen-awesome.css (Debian: doxygen-awesome-css)", theme));
     if (!missing.empty())
-        throw Failure(exit_code::machine,
-                      fmt::format("the site cannot be built, for this is missing: {}. Install it, and run the command again",
-                                  joined(missing)));
+        throw Failure(
+            exit_code::machine,
+            fmt::format(
+                "the site cannot be built, for this is missing: {}. Install it, and run the command again",
+                joined(missing)));
 }
 
 std::string relative_to(const fs::path& root, const fs::path& file) {
@@ -100,7 +103,8 @@ std::string capital(std::string text) {
 }
 
 void Pages::read_labs() {
-    static const std::regex lab_title(R"(Lab \d+: *([^,:.]+?)(?:[,:.] *(.*))?)"), other_lab(R"(\b[Ll]abs? (\d\d)\b)");
+    static const std::regex lab_title(R"(Lab \d+: *([^,:.]+?)(?:[,:.] *(.*))?)"),
+        other_lab(R"(\b[Ll]abs? (\d\d)\b)");
     for (const Lab& lab : repository_.labs()) {
         Page page;
         page.source = handout_of(lab);
@@ -114,9 +118,11 @@ void Pages::read_labs() {
             entry.subtitle = part[2];
         }
         page.title = fmt::format("{} (lab {})", entry.name, lab.number);
-        for (std::sregex_iterator found(page.markdown.begin(), page.markdown.end(), other_lab), end; found != end; ++found)
+        for (std::sregex_iterator found(page.markdown.begin(), page.markdown.end(), other_lab), end;
+             found != end; ++found)
             if (const int number = std::stoi((*found)[1]);
-                number < std::stoi(lab.number) && std::find(entry.builds_on.begin(), entry.builds_on.end(), number) == entry.builds_on.end())
+                number < std::stoi(lab.number) &&
+                std::find(entry.builds_on.begin(), entry.builds_on.end(), number) == entry.builds_on.end())
                 entry.builds_on.push_back(number);
         labs_.push_back(entry);
         pages_.push_back(page);
@@ -159,10 +165,12 @@ void Pages::add_catalogue() {
                 fence = !fence;
             if (fence || !starts_with(line, "##"))
                 continue;
-            const std::string text = replaced(trimmed(line.substr(std::min(line.find_first_not_of("# "), line.size()))), "`", "");
+            const std::string text =
+                replaced(trimmed(line.substr(std::min(line.find_first_not_of("# "), line.size()))), "`", "");
             headings.headings.push_back({2, text, slug_of(text)});
         }
-        pages_.push_back(mistakes_page(repository_, lab.lab, headings, lab.cases, edition_ == Edition::instructor));
+        pages_.push_back(
+            mistakes_page(repository_, lab.lab, headings, lab.cases, edition_ == Edition::instructor));
     }
 }
 
@@ -177,8 +185,10 @@ void Pages::add_solutions() {
         take_title(page);
         page.title = fmt::format("{}: the solution (lab {})", lab.name, lab.lab.number);
         for (const Track track : {Track::posix, Track::win32})
-            if (const auto source = read_file(repository_ / "solutions" / lab.lab.name / fmt::format("{}.cpp", course::name_of(track))))
-                page.markdown += fmt::format("\n## {}.cpp\n\n```cpp\n{}```\n", course::name_of(track), *source);
+            if (const auto source = read_file(repository_ / "solutions" / lab.lab.name /
+                                              fmt::format("{}.cpp", course::name_of(track))))
+                page.markdown +=
+                    fmt::format("\n## {}.cpp\n\n```cpp\n{}```\n", course::name_of(track), *source);
         pages_.push_back(page);
     }
 }
@@ -190,7 +200,8 @@ std::string Pages::lab_box(const LabPage& lab) const {
     std::string text;
     if (!lab.subtitle.empty())
         text += fmt::format("<p class=\"lead\">{}</p>\n\n", html_escaped(capital(lab.subtitle)));
-    text += fmt::format("<ul class=\"facts\"><li><a href=\"{}.hpp\">The contract</a></li><li><a href=\"#the-cases\">The cases</a></li>"
+    text += fmt::format("<ul class=\"facts\"><li><a href=\"{}.hpp\">The contract</a></li><li><a "
+                        "href=\"#the-cases\">The cases</a></li>"
                         "<li><a href=\"mistakes-{}.html\">Known mistakes</a></li>",
                         contract, lab.lab.name);
     if (edition_ == Edition::instructor && fs::exists(repository_ / "solutions" / lab.lab.name / "README.md"))
@@ -199,17 +210,22 @@ std::string Pages::lab_box(const LabPage& lab) const {
 }
 
 std::string Pages::lab_end(std::size_t index) const {
-    std::string text = "\n\n## The cases\n\nWhat is judged, and where this handout speaks of it. One alone: `./course grade " +
-                       labs_[index].lab.number + " --case " + labs_[index].cases.front().name + "`.\n" + case_table(labs_[index].cases);
+    std::string text = "\n\n## The cases\n\nWhat is judged, and where this handout speaks of it. One alone: "
+                       "`./course grade " +
+                       labs_[index].lab.number + " --case " + labs_[index].cases.front().name + "`.\n" +
+                       case_table(labs_[index].cases);
     text += "\n<p class=\"turn\">";
     if (index > 0)
-        text += fmt::format("<a rel=\"prev\" href=\"{}.html\">← {}</a>", labs_[index - 1].page, labs_[index - 1].name);
+        text += fmt::format("<a rel=\"prev\" href=\"{}.html\">← {}</a>", labs_[index - 1].page,
+                            labs_[index - 1].name);
     if (index + 1 < labs_.size())
-        text += fmt::format("<a rel=\"next\" href=\"{}.html\">{} →</a>", labs_[index + 1].page, labs_[index + 1].name);
+        text += fmt::format("<a rel=\"next\" href=\"{}.html\">{} →</a>", labs_[index + 1].page,
+                            labs_[index + 1].name);
     return text + "</p>\n";
 }
 
-// ---- what is inserted into pages ------------------------------------------------------------------------------------
+// ---- what is inserted into pages
+// ------------------------------------------------------------------------------------
 
 std::string Pages::course_map() const {
     std::string text = "<ol class=\"map\">\n";
@@ -219,26 +235,32 @@ std::string Pages::course_map() const {
             posix += each.posix;
             win32 += each.win32;
         }
-        text += fmt::format("<li><a href=\"{}.html\"><span class=\"number\">{}</span> <strong>{}</strong><br><span class=\"what\">{}</span></a>"
+        text += fmt::format("<li><a href=\"{}.html\"><span class=\"number\">{}</span> "
+                            "<strong>{}</strong><br><span class=\"what\">{}</span></a>"
                             "<br><span class=\"counts\">{} cases on posix, {} on win32</span></li>\n",
-                            lab.page, lab.lab.number, html_escaped(lab.name), html_escaped(lab.subtitle), posix, win32);
+                            lab.page, lab.lab.number, html_escaped(lab.name), html_escaped(lab.subtitle),
+                            posix, win32);
     }
     return text + "</ol>\n";
 }
 
 std::string Pages::course_graph() const {
     std::string dot = "digraph {\n graph [bgcolor=transparent, pad=0.1, nodesep=0.3, ranksep=0.35]\n"
-                      " node [fontname=\"Helvetica\", fontsize=10, shape=box, style=rounded, height=0.35, margin=\"0.15,0.06\"]\n"
+                      " node [fontname=\"Helvetica\", fontsize=10, shape=box, style=rounded, height=0.35, "
+                      "margin=\"0.15,0.06\"]\n"
                       " edge [arrowsize=0.7]\n";
     std::string words = "Which lab builds on which. ";
     std::map<int, std::set<int>> reaches;  // what a lab needs, directly or not: only the last step is drawn
     for (const LabPage& lab : labs_) {
         const int number = std::stoi(lab.lab.number);
-        dot += fmt::format(" n{} [label=\"{} {}\", URL=\"{}.html\"]\n", number, lab.lab.number, lab.name, lab.page);
+        dot += fmt::format(" n{} [label=\"{} {}\", URL=\"{}.html\"]\n", number, lab.lab.number, lab.name,
+                           lab.page);
         for (const int other : lab.builds_on)
             reaches[number].insert(reaches[other].begin(), reaches[other].end());
         for (const int other : lab.builds_on) {
-            const auto known = std::find_if(labs_.begin(), labs_.end(), [&](const LabPage& l) { return std::stoi(l.lab.number) == other; });
+            const auto known = std::find_if(labs_.begin(), labs_.end(), [&](const LabPage& l) {
+                return std::stoi(l.lab.number) == other;
+            });
             if (known == labs_.end() || reaches[number].count(other))
                 continue;
             dot += fmt::format(" n{} -> n{}\n", other, number);
@@ -251,7 +273,8 @@ std::string Pages::course_graph() const {
     svg = replaced(svg, "<svg ", "<svg role=\"img\" aria-label=\"" + html_escaped(trimmed(words)) + "\" ");
     svg = std::regex_replace(svg, std::regex(R"( xlink:(href|title))"), " $1");
     svg = std::regex_replace(svg, std::regex(R"( title="[^"]*")"), "");
-    return "<figure class=\"chart graph\" tabindex=\"0\" aria-label=\"Course map\">" + replaced(svg, "\n", " ") + "</figure>\n";
+    return "<figure class=\"chart graph\" tabindex=\"0\" aria-label=\"Course map\">" +
+           replaced(svg, "\n", " ") + "</figure>\n";
 }
 
 std::string Pages::contract_table() const {
@@ -260,11 +283,13 @@ std::string Pages::contract_table() const {
         std::string files;
         for (const fs::directory_entry& entry : fs::directory_iterator(repository_ / "labs" / lab.lab.name))
             if (entry.path().extension() == ".hpp")
-                files += fmt::format("{}[{}](../labs/{}/{})", files.empty() ? "" : "<br>", entry.path().filename().string(), lab.lab.name,
+                files += fmt::format("{}[{}](../labs/{}/{})", files.empty() ? "" : "<br>",
+                                     entry.path().filename().string(), lab.lab.name,
                                      entry.path().filename().string());
         std::string space = lab.lab.name.substr(3);
         std::replace(space.begin(), space.end(), '-', '_');
-        text += fmt::format("| [{}](lab-{}.html) | {} | [{}](course-symbol:{}) |\n", lab.name, lab.lab.name, files, space, space);
+        text += fmt::format("| [{}](lab-{}.html) | {} | [{}](course-symbol:{}) |\n", lab.name, lab.lab.name,
+                            files, space, space);
     }
     return text;
 }
@@ -272,14 +297,16 @@ std::string Pages::contract_table() const {
 std::string Pages::mistake_table() const {
     std::string text = "| lab | posix | win32 |\n|---|---|---|\n";
     for (const LabPage& lab : labs_)
-        text += fmt::format("| [{}](mistakes-{}.html) | {} | {} |\n", lab.name, lab.lab.name, mistakes_on_file(repository_, lab.lab, Track::posix),
+        text += fmt::format("| [{}](mistakes-{}.html) | {} | {} |\n", lab.name, lab.lab.name,
+                            mistakes_on_file(repository_, lab.lab, Track::posix),
                             mistakes_on_file(repository_, lab.lab, Track::win32));
     return text;
 }
 
 std::string Pages::benchmark_chart() const {
     if (fs::exists(repository_ / "docs/pictures/benchmark.svg"))
-        return "![How long a round trip takes, and how much goes through, by each mechanism on one machine](pictures/benchmark.svg)\n";
+        return "![How long a round trip takes, and how much goes through, by each mechanism on one "
+               "machine](pictures/benchmark.svg)\n";
     return "*This copy has no measured chart yet; `./course bench` measures your machine.*\n";
 }
 
@@ -295,13 +322,17 @@ void Pages::insert_generated(Page& page) {
     insert("mistakes", [&] { return mistake_table(); });
     insert("benchmark chart", [&] { return benchmark_chart(); });
     if (const std::size_t unknown = page.markdown.find("<!-- insert: "); unknown != std::string::npos)
-        throw Failure(exit_code::usage, fmt::format("{} asks for something that the site cannot insert: {}", page.source,
-                                                    page.markdown.substr(unknown, page.markdown.find('\n', unknown) - unknown)));
+        throw Failure(
+            exit_code::usage,
+            fmt::format("{} asks for something that the site cannot insert: {}", page.source,
+                        page.markdown.substr(unknown, page.markdown.find('\n', unknown) - unknown)));
 }
 
-// ---- how pages hang together ----------------------------------------------------------------------------------------
+// ---- how pages hang together
+// ----------------------------------------------------------------------------------------
 
-// Each page stands below the one that links to it first; labs and what belongs to them have their fixed places.
+// Each page stands below the one that links to it first; labs and what belongs to them have their fixed
+// places.
 void Pages::arrange() {
     Page* index = page("index");
     if (!index)
@@ -324,7 +355,10 @@ void Pages::arrange() {
     for (std::size_t next = 0; next < queue.size(); ++next) {
         Page& parent = *page(queue[next]);
         for (const std::string& target : links_in(parent.markdown)) {
-            const std::string file = (fs::path(parent.source).parent_path() / target.substr(0, target.find('#'))).lexically_normal().generic_string();
+            const std::string file =
+                (fs::path(parent.source).parent_path() / target.substr(0, target.find('#')))
+                    .lexically_normal()
+                    .generic_string();
             for (const Page& child : pages_)
                 if (child.source == file && !child.source.empty() && placed.insert(child.id).second) {
                     parent.children.push_back(child.id);
@@ -334,12 +368,15 @@ void Pages::arrange() {
     }
     for (const Page& each : pages_)
         if (!placed.count(each.id))
-            throw Failure(exit_code::usage,
-                          fmt::format("no page links to {}: add a link to docs/index.md or to a page below it", each.source.empty() ? each.id : each.source));
+            throw Failure(
+                exit_code::usage,
+                fmt::format("no page links to {}: add a link to docs/index.md or to a page below it",
+                            each.source.empty() ? each.id : each.source));
 }
 
 std::string Pages::resolve(const Page& from, const std::string& target) {
-    if (starts_with(target, "#") || starts_with(target, "https://") || starts_with(target, "mailto:") || starts_with(target, "course-symbol:"))
+    if (starts_with(target, "#") || starts_with(target, "https://") || starts_with(target, "mailto:") ||
+        starts_with(target, "course-symbol:"))
         return target;
     const std::size_t hash = std::min(target.find('#'), target.size());
     const std::string fragment = target.substr(hash), name = target.substr(0, hash);
@@ -360,7 +397,9 @@ std::string Pages::resolve(const Page& from, const std::string& target) {
         // A class gets the course without solutions.
         if (starts_with(file, "solutions/"))
             return {};
-        throw Failure(exit_code::usage, fmt::format("{} links to {}, and there is no {}", from.source.empty() ? from.id : from.source, target, file));
+        throw Failure(exit_code::usage,
+                      fmt::format("{} links to {}, and there is no {}",
+                                  from.source.empty() ? from.id : from.source, target, file));
     }
     const std::string extension = fs::path(file).extension().string();
     if (extension == ".svg" || extension == ".png") {
@@ -368,13 +407,17 @@ std::string Pages::resolve(const Page& from, const std::string& target) {
         return fs::path(file).filename().string();
     }
     const std::vector<std::string> documented = headers();
-    return std::find(documented.begin(), documented.end(), file) == documented.end() ? "" : "course-file:" + file;
+    return std::find(documented.begin(), documented.end(), file) == documented.end() ? ""
+                                                                                     : "course-file:" + file;
 }
 
 void Pages::write(const fs::path& folder, const fs::path& work) {
     for (Page& each : pages_)
         write_file(folder / (each.id + ".md"),
-                   doxygen_page(each, [&](const Page& from, const std::string& target) { return resolve(from, target); }, work));
+                   doxygen_page(
+                       each,
+                       [&](const Page& from, const std::string& target) { return resolve(from, target); },
+                       work));
 }
 
 std::vector<std::string> Pages::headers() const {
@@ -397,14 +440,17 @@ std::vector<std::string> Pages::headers() const {
 std::vector<SearchEntry> Pages::search_entries() const {
     std::vector<SearchEntry> entries;
     const auto add = [&](const std::string& title, const std::string& target, const std::string& scope) {
-        if (std::none_of(entries.begin(), entries.end(), [&](const SearchEntry& e) { return e.title == title && e.scope == scope; }))
+        if (std::none_of(entries.begin(), entries.end(),
+                         [&](const SearchEntry& e) { return e.title == title && e.scope == scope; }))
             entries.push_back({title, target, scope});
     };
     static const std::regex word("[A-Za-z0-9_+-]{3,}");
-    static const std::set<std::string> dull{"the", "and", "that", "with", "for", "who", "what", "how", "its", "are", "you", "lab", "not", "from", "each", "one"};
+    static const std::set<std::string> dull{"the", "and", "that", "with", "for", "who",  "what", "how",
+                                            "its", "are", "you",  "lab",  "not", "from", "each", "one"};
     for (const Page& each : pages_) {
         const std::string file = each.id + ".html";
-        for (std::sregex_iterator found(each.title.begin(), each.title.end(), word), end; found != end; ++found)
+        for (std::sregex_iterator found(each.title.begin(), each.title.end(), word), end; found != end;
+             ++found)
             if (found->position() > 0 && !dull.count(found->str()))
                 add(capital(found->str()), file, each.title);
         for (const Heading& heading : each.headings)
@@ -425,9 +471,11 @@ std::vector<SearchEntry> Pages::search_entries() const {
         add(lab.lab.number, file, handout->title);
         // The calls and constants that a handout names in code are what people look for.
         static const std::regex named("`([A-Za-z_][A-Za-z0-9_:]{3,})(?:\\(\\))?`");
-        for (std::sregex_iterator found(handout->markdown.begin(), handout->markdown.end(), named), end; found != end; ++found)
+        for (std::sregex_iterator found(handout->markdown.begin(), handout->markdown.end(), named), end;
+             found != end; ++found)
             add((*found)[1], file, handout->title);
-        for (std::sregex_iterator found(lab.subtitle.begin(), lab.subtitle.end(), word), end; found != end; ++found)
+        for (std::sregex_iterator found(lab.subtitle.begin(), lab.subtitle.end(), word), end; found != end;
+             ++found)
             if (!dull.count(found->str()))
                 add(found->str(), file, handout->title);
     }
@@ -470,7 +518,9 @@ Site build_site(const Repository& repository, Edition edition) {
     const auto start = std::chrono::steady_clock::now();
     need_tools();
     if (edition == Edition::instructor && !repository.has_solutions())
-        throw Failure(exit_code::usage, "the instructor's edition shows the solutions, and this copy of the course comes without them");
+        throw Failure(
+            exit_code::usage,
+            "the instructor's edition shows the solutions, and this copy of the course comes without them");
 
     const fs::path folder = repository / "build/docs" / std::string(name_of(edition));
     std::error_code error;
@@ -480,8 +530,10 @@ Site build_site(const Repository& repository, Edition edition) {
     if (!error)
         fs::create_directories(folder / "work", error);
     if (error)
-        throw Failure(exit_code::machine, fmt::format("cannot make the folder {} anew: {}. Check who owns it, and whether the disk is full",
-                                                      folder.string(), error.message()));
+        throw Failure(
+            exit_code::machine,
+            fmt::format("cannot make the folder {} anew: {}. Check who owns it, and whether the disk is full",
+                        folder.string(), error.message()));
 
     Pages pages(repository, edition);
     pages.write(folder / "pages", folder / "work");
@@ -489,24 +541,30 @@ Site build_site(const Repository& repository, Edition edition) {
     const fs::path warnings = folder / "warnings.txt";
     std::vector<std::string> input = pages.headers();
     input.insert(input.begin(), folder / "pages");
-    std::vector<std::string> extra{std::string(theme) + "/doxygen-awesome-darkmode-toggle.js", "docs/theme/course.js"};
+    std::vector<std::string> extra{std::string(theme) + "/doxygen-awesome-darkmode-toggle.js",
+                                   "docs/theme/course.js"};
     for (const std::string& picture : pages.pictures())
         extra.push_back(picture);
-    write_file(folder / "Doxyfile",
-               fmt::format("@INCLUDE = docs/Doxyfile\nINPUT ={}\nOUTPUT_DIRECTORY = \"{}\"\nWARN_LOGFILE = \"{}\"\n"
-                           "GENERATE_TAGFILE = \"{}\"\nHTML_EXTRA_FILES ={}\nSTRIP_FROM_PATH = \"{}\" \"{}\"\n{}",
-                           quoted_list(input), folder.string(), warnings.string(), (folder / "symbols.tag").string(), quoted_list(extra),
-                           (folder / "pages").string(), repository.root.string(),
-                           edition == Edition::instructor ? "ENABLED_SECTIONS = INSTRUCTOR\nPROJECT_BRIEF = \"Instructor's edition\"\n" : ""));
-    const Outcome outcome = run({{"doxygen", (folder / "Doxyfile").string()}, repository.root, std::chrono::minutes(5), {}});
+    write_file(
+        folder / "Doxyfile",
+        fmt::format("@INCLUDE = docs/Doxyfile\nINPUT ={}\nOUTPUT_DIRECTORY = \"{}\"\nWARN_LOGFILE = \"{}\"\n"
+                    "GENERATE_TAGFILE = \"{}\"\nHTML_EXTRA_FILES ={}\nSTRIP_FROM_PATH = \"{}\" \"{}\"\n{}",
+                    quoted_list(input), folder.string(), warnings.string(), (folder / "symbols.tag").string(),
+                    quoted_list(extra), (folder / "pages").string(), repository.root.string(),
+                    edition == Edition::instructor
+                        ? "ENABLED_SECTIONS = INSTRUCTOR\nPROJECT_BRIEF = \"Instructor's edition\"\n"
+                        : ""));
+    const Outcome outcome =
+        run({{"doxygen", (folder / "Doxyfile").string()}, repository.root, std::chrono::minutes(5), {}});
 
     Site site;
     site.folder = folder / "html";
     site.warnings = warnings_in(read_file(warnings).value_or("") + outcome.errors, repository);
     if (!fs::exists(site.folder / "index.html"))
-        throw Failure(exit_code::machine, fmt::format("doxygen made no site in {}; its last words: {}", folder.string(),
-                                                      site.warnings.empty() ? "none" : site.warnings.back()));
-    finish_pages(site.folder, targets_of(folder / "symbols.tag"), pages.namespaces());
+        throw Failure(exit_code::machine,
+                      fmt::format("doxygen made no site in {}; its last words: {}", folder.string(),
+                                  site.warnings.empty() ? "none" : site.warnings.back()));
+    finish_pages(site.folder, targets_of(folder / "symbols.tag", repository.root), pages.namespaces());
     extend_search(site.folder, pages.search_entries());
     for (const fs::directory_entry& entry : fs::directory_iterator(site.folder))
         site.pages += entry.path().extension() == ".html";
@@ -514,4 +572,4 @@ Site build_site(const Repository& repository, Edition edition) {
     return site;
 }
 
-}  // namespace course::docs
+}  // namespace course::site

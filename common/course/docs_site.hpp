@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace course::docs {
+namespace course::site {
 
 enum class Edition { student, instructor };
 
@@ -23,10 +23,11 @@ struct Site {
     double seconds = 0;
 };
 
-/// Writes the pages into build/docs/EDITION, runs Doxygen over them, the contracts and the library, and finishes what
-/// it wrote.
+/// Writes the pages into build/docs/EDITION, runs Doxygen over them, the contracts and the library, and
+/// finishes what it wrote.
 /// @throws Failure (machine) if a tool is missing or a folder cannot be written
-/// @throws Failure (usage) if a page's source is wrong: no title, a chart that cannot be drawn, a link into nothing
+/// @throws Failure (usage) if a page's source is wrong: no title, a chart that cannot be drawn, a link into
+/// nothing
 Site build_site(const Repository& repository, Edition edition);
 
-}  // namespace course::docs
+}  // namespace course::site

@@ -3,7 +3,7 @@
 #include <cctype>
 #include <sstream>
 
-namespace course::docs {
+namespace course::site {
 
 std::vector<std::string> lines_of(std::string_view text) {
     std::vector<std::string> lines;
@@ -38,11 +38,20 @@ std::string html_escaped(std::string_view text) {
     std::string html;
     for (const char c : text) {
         switch (c) {
-        case '&': html += "&amp;"; break;
-        case '<': html += "&lt;"; break;
-        case '>': html += "&gt;"; break;
-        case '"': html += "&quot;"; break;
-        default: html += c;
+        case '&':
+            html += "&amp;";
+            break;
+        case '<':
+            html += "&lt;";
+            break;
+        case '>':
+            html += "&gt;";
+            break;
+        case '"':
+            html += "&quot;";
+            break;
+        default:
+            html += c;
         }
     }
     return html;
@@ -59,15 +68,22 @@ std::string html_text(std::string_view html) {
         else if (!in_tag)
             text += c;
     }
-    for (const auto& [entity, meaning] :
-         {std::pair{"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&#39;", "'"}, {"&#92;", "\\"}, {"&#64;", "@"},
-          {"&nbsp;", " "}, {"&#160;", " "}, {"&amp;", "&"}})
+    for (const auto& [entity, meaning] : {std::pair{"&lt;", "<"},
+                                          {"&gt;", ">"},
+                                          {"&quot;", "\""},
+                                          {"&#39;", "'"},
+                                          {"&#92;", "\\"},
+                                          {"&#64;", "@"}, {"&#36;", "$"},
+                                          {"&nbsp;", " "},
+                                          {"&#160;", " "},
+                                          {"&amp;", "&"}})
         text = replaced(std::move(text), entity, meaning);
     return text;
 }
 
 std::string raw_html(std::string_view html) {
-    return replaced(replaced(std::string(html), "\\", "&#92;"), "@", "&#64;");
+    // A dollar is one of its marks, too: $(cmd) would be taken for a variable, and vanish.
+    return replaced(replaced(replaced(std::string(html), "\\", "&#92;"), "@", "&#64;"), "$", "&#36;");
 }
 
 std::string doxygen_escaped(std::string_view text) {
@@ -89,7 +105,8 @@ std::string slug_of(std::string_view heading) {
         else if (c == ' ')
             slug += '-';
     }
-    // Of the characters beyond ASCII the only ones in our headings are dashes and quotation marks, which GitHub drops.
+    // Of the characters beyond ASCII the only ones in our headings are dashes and quotation marks, which
+    // GitHub drops.
     for (const std::string_view mark : {"–", "—", "‘", "’", "“", "”", "…", "、", "，", "。", "·"})
         slug = replaced(std::move(slug), mark, "");
     return slug;
@@ -102,4 +119,4 @@ std::size_t characters(std::string_view text) {
     return count;
 }
 
-}  // namespace course::docs
+}  // namespace course::site

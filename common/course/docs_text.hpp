@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace course::docs {
+namespace course::site {
 
 std::vector<std::string> lines_of(std::string_view text);
 std::string trimmed(std::string_view text);
@@ -30,4 +30,4 @@ std::string slug_of(std::string_view heading);
 /// Code points, which is near enough to columns.
 std::size_t characters(std::string_view text);
 
-}  // namespace course::docs
+}  // namespace course::site

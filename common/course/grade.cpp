@@ -5,6 +5,7 @@
 #include "files.hpp"
 #include "progress.hpp"
 #include "terminal.hpp"
+#include "update.hpp"
 #include "verdict_text.hpp"
 #include <algorithm>
 #include <fmt/format.h>
@@ -124,6 +125,11 @@ int grade(const Repository& repository, const GradeOptions& options) {
         fmt::print("{}{}", verdict_text(repository, task.lab, task.track, judged.verdict, style),
                    summary_text(task.lab, task.track, judged.verdict, options.solution ? "" : source, style));
     }
+    // Whoever has the solutions works on the course itself.
+    if (!to_stdout && !repository.has_solutions())
+        if (const std::vector<std::string> edited = edited_files(repository, task.lab); !edited.empty())
+            fmt::print("\nNote: this verdict rests on files of the course that were edited here: {}. Yours is graded with the "
+                       "original ones; './course update' brings them back.\n", visible(joined(edited)));
     remember(repository, task, judged.verdict, source);
     return code_for(judged.verdict);
 }

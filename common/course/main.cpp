@@ -131,6 +131,11 @@ int run(int argc, char** argv) {
         ->take_all()
         ->allow_extra_args(false);
 
+    std::string update_source;
+    sub = verb(app, "update", "bring in a new version of the course; your own files are not touched",
+               [&](const Repository& r) { return update(r, update_source); });
+    sub->add_option("source", update_source, "a folder with the new version, or a git remote (default: origin)");
+
     std::string reset_lab, reset_track = "posix";
     sub = verb(app, "reset", "give a starter back as it was shipped; your file is kept aside",
                [&](const Repository& r) { return reset(r, reset_lab, reset_track); });
@@ -154,13 +159,13 @@ int run(int argc, char** argv) {
         ->allow_extra_args(false);
     sub->add_flag("--quick", testing.quick, "for development: 5 repeats, no sanitizers");
 
-    BenchMechanismsOptions measuring;
     DocsOptions documenting;
     sub = verb(app, "docs", "build the site: handouts, contracts, mistakes",
                [&](const Repository& r) { return build_docs(r, documenting); });
     sub->add_flag("--instructor", documenting.instructor, "the instructor's edition, with the solutions");
     sub->add_flag("--open", documenting.open, "show it in a browser");
 
+    BenchMechanismsOptions measuring;
     CLI::App* bench = verb(app, "bench", "measure every mechanism on this machine",
                            [&](const Repository& r) { return bench_mechanisms(r, measuring); });
     bench->require_subcommand(0, 1);

@@ -39,17 +39,25 @@ std::string case_line(const Verdict& verdict, const CaseVerdict& each, const Sty
     const std::size_t words =
         widest(verdict, [](const CaseVerdict& c) { return words_for(c.outcome).size(); });
     const std::size_t names = widest(verdict, [](const CaseVerdict& c) { return c.name.size(); });
+    // What is left of the terminal beside the other columns; a title that is longer goes on below itself.
+    const std::size_t beside = 2 + words + 2 + names + 2, points = 14;
+    const std::size_t room = std::max<std::size_t>(terminal_width(), beside + points + 16) - beside - points;
     const std::size_t titles =
-        std::min<std::size_t>(widest(verdict, [](const CaseVerdict& c) { return columns(c.title); }), 90);
+        std::min({widest(verdict, [](const CaseVerdict& c) { return columns(c.title); }), std::size_t{90}, room});
+    const std::string title = wrapped(visible(each.title), titles, 0);
+    const std::size_t end = std::min(title.find('\n'), title.size());
+    std::string rest = title.substr(end);
+    for (std::size_t at = 0; (at = rest.find('\n', at)) != std::string::npos; at += 1 + beside)
+        rest.insert(at + 1, beside, ' ');
     std::string line =
         fmt::format("  {}{}{}  {}  {}  {:>2}/{}", color_of(each.outcome, style),
                     padded(words_for(each.outcome), words), style.off, padded(visible(each.name), names),
-                    padded(visible(each.title), titles), each.points, each.max_points);
+                    padded(title.substr(0, end), titles), each.points, each.max_points);
     if (each.outcome == CaseOutcome::unavailable_here)
         line.erase(line.find_last_not_of(' ', line.rfind("  ")) + 1);  // its points are in neither sum
     if (each.seconds >= 1)
         line += fmt::format("  {}{:.1f} s{}", style.dim, each.seconds, style.off);
-    return line + "\n";
+    return line + rest + "\n";
 }
 
 std::string labelled(std::string_view label, std::string_view text, const Style& style) {

@@ -111,6 +111,7 @@ private:
     void apart(Keys& keys, const std::function<void()>& what) const {
         keys.suspend();
         fmt::print("\x1b[H\x1b[2J\x1b[3J");
+        std::fflush(stdout);  // before the pager writes
         try {
             what();
         } catch (const Interrupted&) {

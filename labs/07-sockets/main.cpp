@@ -25,7 +25,8 @@ const char* const usage = R"(usage: lab-07 VERB ...
   udp-send [--reliable] [--timeout MS] ADDRESS TEXT... | --lines
       send each TEXT, or each line of standard input, as a numbered datagram; --reliable: until all have arrived, or
       none was acknowledged for MS milliseconds (5000)
-ADDRESS is HOST:PORT, [::1]:PORT or unix:PATH (UNIX sockets: posix track). A TEXT that begins with -- goes behind a lone --.
+ADDRESS is HOST:PORT, [::1]:PORT, :PORT (this machine) or, on the posix track, unix:PATH. A TEXT that begins with -- goes
+behind a lone --.
 exit codes: 0 done; 1 refused by the system, or not in time; 2 wrong usage; 4 datagrams are missing (udp-listen))";
 
 using sockets::Address;
@@ -95,7 +96,7 @@ Address unix_address(const std::string& path) {
 #endif
 }
 
-// "127.0.0.1:80", "[::1]:80", "unix:/path"
+// "127.0.0.1:80", "[::1]:80", ":80", "unix:/path"
 Address address_from(const std::string& text) {
     if (text.starts_with("unix:"))
         return unix_address(text.substr(5));
@@ -104,8 +105,8 @@ Address address_from(const std::string& text) {
     const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
     if (bracketed)
         host = host.substr(1, host.size() - 2);
-    if (colon == std::string::npos || host.empty() || (!bracketed && host.find_first_of(":[]") != std::string::npos))
-        throw ipc::usage_error("lab-07: '" + text + "' is no address; write HOST:PORT, [::1]:PORT or unix:PATH");
+    if (colon == std::string::npos || (!bracketed && host.find_first_of(":[]") != std::string::npos))
+        throw ipc::usage_error("lab-07: '" + text + "' is no address; write HOST:PORT, [::1]:PORT, :PORT or unix:PATH");
     return {host, std::to_string(number("the port in '" + text + "'", text.substr(colon + 1), 1, 65535)), ""};
 }
 

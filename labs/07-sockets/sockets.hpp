@@ -23,12 +23,12 @@ namespace sockets {
 
 /// Where somebody can be reached.
 struct Address {
-    std::string host;  ///< a name or a number: "localhost", "127.0.0.1", "::1"
+    std::string host;  ///< a name or a number: "localhost", "127.0.0.1", "::1"; empty: this machine, by any loopback address
     std::string port;  ///< decimal
     std::string path;  ///< of a UNIX socket; then host and port are empty. Only on the posix track.
 };
 
-/// As it is written on the command line: "127.0.0.1:80", "[::1]:80", "unix:/path".
+/// As it is written on the command line: "127.0.0.1:80", "[::1]:80", ":80", "unix:/path".
 inline std::string to_text(const Address& address) {
     if (!address.path.empty())
         return "unix:" + address.path;
@@ -45,7 +45,8 @@ using OnAnswer = std::function<void(const std::string& answer)>;
 
 /// Sends each of `texts` as a frame to the server, and hands over the frame that answers it before the next is sent.
 ///
-/// All over one connection. A host name may stand for several addresses; they are tried in turn until one answers.
+/// All over one connection. A host may stand for several addresses (without one, getaddrinfo() wants a null pointer, and
+/// gives every loopback address); they are tried in turn until one answers.
 /// An answer may come in any number of pieces. Signals that arrive meanwhile change nothing.
 ///
 /// @param deadline  until when all must be done; it is one for all, however often a little arrives. Waiting uses no

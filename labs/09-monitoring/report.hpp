@@ -97,7 +97,7 @@ std::string chart(const std::string& title, const std::vector<Curve>& curves, co
     double low = 1e300, high = 1;
     for (const Curve& curve : curves) {
         low = std::min(low, static_cast<double>(std::max<std::uint64_t>(curve.values->min(), 1)));
-        high = std::max(high, static_cast<double>(curve.values->max()));
+        high = std::max(high, static_cast<double>(curve.values->value_at(999)));
     }
     const double first = std::floor(std::log10(low)), last = std::max(first + 1, std::ceil(std::log10(high)));
     const auto x = [&](double rarity) { return left + (right - left) * rarity / 3; };
@@ -105,15 +105,17 @@ std::string chart(const std::string& title, const std::vector<Curve>& curves, co
         return bottom - (bottom - top) * (std::log10(std::max(value, 1.0)) - first) / (last - first);
     };
 
-    std::string svg = R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 440" font-family="system-ui, sans-serif" font-size="13">
+    std::string svg = text("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 %zu\" ", 380 + 20 * curves.size()) +
+                      R"(font-family="system-ui, sans-serif" font-size="13">
 <style>
-  svg { background: #fff; color: #1b1f24; }
-  .grid { stroke: #d5dae0; } .c0 { --c: #0b62c4; } .c1 { --c: #c2410c; } .c2 { --c: #15803d; } .c3 { --c: #7e22ce; }
+  svg { background: #fff; } text { fill: #1b1f24; } .grid { stroke: #d5dae0; } path { fill: none; stroke-width: 2.5; }
+  .c0 path { stroke: #0b62c4; } .c1 path { stroke: #c2410c; } .c2 path { stroke: #15803d; } .c3 path { stroke: #7e22ce; }
+  .c0 rect { fill: #0b62c4; } .c1 rect { fill: #c2410c; } .c2 rect { fill: #15803d; } .c3 rect { fill: #7e22ce; }
   @media (prefers-color-scheme: dark) {
-    svg { background: #14171c; color: #e6e9ee; } .grid { stroke: #3a414b; }
-    .c0 { --c: #6db3ff; } .c1 { --c: #ff9a62; } .c2 { --c: #5fd08a; } .c3 { --c: #c99bff; }
+    svg { background: #14171c; } text { fill: #e6e9ee; } .grid { stroke: #3a414b; }
+    .c0 path { stroke: #6db3ff; } .c1 path { stroke: #ff9a62; } .c2 path { stroke: #5fd08a; } .c3 path { stroke: #c99bff; }
+    .c0 rect { fill: #6db3ff; } .c1 rect { fill: #ff9a62; } .c2 rect { fill: #5fd08a; } .c3 rect { fill: #c99bff; }
   }
-  text { fill: currentColor; } path { fill: none; stroke: var(--c); stroke-width: 2.5; } rect { fill: var(--c); }
 </style>
 )";
     svg += text("<text x=\"%.0f\" y=\"28\" font-size=\"17\">", left) + escaped(title) + "</text>\n";

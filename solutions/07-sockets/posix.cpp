@@ -80,7 +80,7 @@ std::vector<SocketAddress> resolve(const Address& address, int type) {
         return {unix_address(address.path)};
     addrinfo wanted{}, *list = nullptr;
     wanted.ai_socktype = type;
-    if (const int error = ::getaddrinfo(address.host.c_str(), address.port.c_str(), &wanted, &list); error != 0)
+    if (const int error = ::getaddrinfo(address.host.empty() ? nullptr : address.host.c_str(), address.port.c_str(), &wanted, &list); error != 0)
         throw_error(error == EAI_SYSTEM ? errno : EADDRNOTAVAIL, "getaddrinfo", to_text(address) + ": " + ::gai_strerror(error));
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, ::freeaddrinfo);
     std::vector<SocketAddress> found;

@@ -334,28 +334,22 @@ CASE("4.12 a promise that cannot be kept is refused and the service goes on" * p
            "Catch it, say it on standard error, refuse (property None; on Windows set nothing), and go on with the loop.")) {
     by_hand(stage, "lab-04 copy -- false & xclip -selection clipboard -o; jobs", "lab-04 copy -- cmd /c exit 1");
     Desk desk(stage);
-    Puppet maker = stage.puppet();
-    Subject lab = desk.start({"copy", "--", maker.program(), maker.endpoint()});
-    lab.close_input();
-    lab.ready();
-    Subject paste = desk.start({"paste"});
-    maker.started();
-    maker.write(stage.random().word(10));
-    maker.exit(3);
-    is_refused(stage, paste, "failed-promise-unanswered");
-    stage.require(lab.running(), {"copy goes on", "it has ended", "", "", "failed-promise-ends-it"});
-    const std::vector<std::string> offered = desk.types("failed-promise-ends-it");
-    stage.require(offered == std::vector<std::string>{"text/plain"}, {"text/plain is still on offer", lines(offered), "", "", "failed-promise-ends-it"});
-    desk.copy({{"text/plain", "x"}});
-    lab.exits(0, "stays-when-lost");
-    stage.require(!lab.errors().empty(), {"standard error says that the command has failed", "nothing", "", "", "failed-promise-unsaid"});
-    Subject second = desk.start({"copy", "--", "no-such-command-" + stage.random().word(8)});
-    second.close_input();
-    second.ready();
-    const std::optional<std::string> got = desk.ask("text/plain", "failed-promise-unanswered");
-    stage.require(!got, {"who asks is refused", got ? shown(*got) : "", "", "", ""});
-    desk.copy({{"text/plain", "x"}});
-    second.exits(0, "failed-promise-ends-it");
+    // One command that fails, and one that is not there.
+    for (const std::string& command : {puppet_program(), "no-such-command-" + stage.random().word(8)}) {
+        Subject lab = desk.start({"copy", "--", command, "no-such-endpoint"});
+        lab.close_input();
+        lab.ready();
+        const std::optional<std::string> got = desk.ask("text/plain", "failed-promise-unanswered");
+        stage.require(!got, {"who asks is refused", got ? shown(*got) : "", "", "", "failed-promise-unanswered"});
+        stage.require(lab.running(), {"copy goes on", "it has ended", "", "", "failed-promise-ends-it"});
+        Subject paste = desk.start({"paste"});
+        is_refused(stage, paste, "failed-promise-ends-it");
+        const std::vector<std::string> offered = desk.types("failed-promise-ends-it");
+        stage.require(offered == std::vector<std::string>{"text/plain"}, {"text/plain is still on offer", lines(offered), "", "", "failed-promise-ends-it"});
+        desk.copy({{"text/plain", "x"}});
+        lab.exits(0, "failed-promise-ends-it");
+        stage.require(!lab.errors().empty(), {"standard error says that the command has failed", "nothing", "", "", "failed-promise-unsaid"});
+    }
 }
 
 CASE("4.13 watch says a line at every change and does nothing in between" * points(6) * section("news") *

@@ -59,6 +59,16 @@ void serves(Stage& stage, const SocketAddress& address, const Mistake& otherwise
     other.asks(phrase(stage.random()), otherwise);
 }
 
+// A server that is to have a port that is taken, on one address at least.
+void does_not_start(Stage& stage, const std::string& port, const Mistake& if_it_has_the_port) {
+    Subject lab = stage.start({"serve", "--port", port});
+    stage.await([&](Deadline deadline) { return lab.process().wait(deadline) || lab.output_so_far().find('\n') != std::string::npos; },
+                "the server says that the port is taken and ends", "");
+    const std::string said = lab.output_so_far();
+    stage.require(said.empty(), {"exit code 1: port " + port + " is taken", "it says " + shown(said), "", "", said.find(":" + port) != std::string::npos ? if_it_has_the_port : "bind-unchecked"});
+    fails_aloud(lab, port, "");
+}
+
 // Asks and asks, and takes no answer, until nothing moves any more.
 class Greedy {
 public:
@@ -283,7 +293,7 @@ CASE("7.2 call puts an answer together from its pieces and takes no more than be
     requested(stage, connection, texts[0]);
     const std::string split = answer();
     for (std::size_t i = 0; i < split.size(); ++i) {
-        connection.send(split.substr(i, 1));
+        connection.send(split.substr(i, 1), "one-recv-is-the-answer");
         if (posix || i == 1 || i == 3 || i == 6)
             is_read(stage, lab, connection, "one-recv-is-the-answer");
     }
@@ -300,30 +310,20 @@ CASE("7.2 call puts an answer together from its pieces and takes no more than be
 }
 
 CASE("7.4 call tries every address that a name stands for" * points(3) * section("a-name-has-several-addresses") *
-     hints("Which address is localhost?",
-           "Often two: ::1 and 127.0.0.1. getaddrinfo() gives a list, and a server may listen on only one of them.",
+     hints("Which address is localhost, or this machine?",
+           "Often two: ::1 and 127.0.0.1. getaddrinfo() gives a list (without a host: every loopback address), and a server may listen on only one of them.",
            "Go through the list: a socket of that entry's family, connect, and if it fails close it and take the next. Report the error of the last.")) {
-    stage.by_hand("socat TCP6-LISTEN:7777,bind=[::1] EXEC:cat & sleep 0.1; lab-07 call localhost:7777 hello");
-    std::set<int> families;
-    addrinfo wanted{}, *list = nullptr;
-    wanted.ai_socktype = SOCK_STREAM;
-    begin_sockets();
-    if (::getaddrinfo("localhost", nullptr, &wanted, &list) == 0) {
-        for (const addrinfo* entry = list; entry; entry = entry->ai_next)
-            if (machine_has(entry->ai_family))
-                families.insert(entry->ai_family);
-        ::freeaddrinfo(list);
-    }
-    if (families.empty())
-        families.insert(AF_INET);
-    for (const int family : families) {
+    stage.by_hand("socat TCP6-LISTEN:7777,bind=[::1] EXEC:cat & sleep 0.1; lab-07 call :7777 hello");
+    for (const int family : {AF_INET, AF_INET6}) {
+        if (!machine_has(family))
+            continue;
         ServerSocket listener(stage, family);
         // Bound and not listening: so nobody else can be there, and who tries is refused.
         const ServerSocket silent(stage, family == AF_INET ? AF_INET6 : AF_INET, listener.address().port(), false);
-        for (const std::string& address : {"localhost:" + std::to_string(listener.address().port()), listener.text()}) {
+        for (const std::string& address : {":" + std::to_string(listener.address().port()), listener.text()}) {
             const std::string text = stage.random().word(12), answer = stage.random().word(12);
             Subject lab = stage.start({"call", address, text});
-            Conversation connection = listener.accept("first-address-only");
+            Conversation connection = listener.accept("first-address-only, refusal-unnoticed");
             requested(stage, connection, text);
             connection.send(frame(answer));
             lab.prints(answer + "\n");
@@ -483,7 +483,8 @@ CASE("7.10 a client that breaks the rules is refused with a reason and nobody el
            "4,294,967,295 bytes, if you read it as what it is. As an int it is -1, and smaller than any limit; plus 4, in 32 bits, it is 3.",
            "Unsigned, compared before anything is added to it or made room for. Report it with on_refused(), send what is answered already, close this one connection.")) {
     stage.by_hand("lab-07 serve --port 7777 & printf '\\377\\377\\377\\377' | nc 127.0.0.1 7777; printf '\\0\\0\\0\\5hel' | nc -N 127.0.0.1 7777");
-    stage.recognise("ended: (killed by|exception|exit code [1-9])", "believes-the-length, throws-at-a-bad-frame");
+    stage.recognise("ended: exit code [1-9]", "throws-at-a-bad-frame");
+    stage.recognise("ended: (killed by SIG(SEGV|ABRT|BUS)|exception)", "believes-the-length");
     Served served = serve(stage);
     Conversation honest = connect(stage, served.ipv4);
     honest.asks(phrase(stage.random()));
@@ -510,8 +511,10 @@ CASE("7.10 a client that breaks the rules is refused with a reason and nobody el
     }
     honest.asks(phrase(stage.random()), "throws-at-a-bad-frame");
     put_away(stage, served.lab, "throws-at-a-bad-frame");
+    const std::string& said = served.lab.errors();
     for (const auto& [word, unsaid] : words)
-        served.lab.complains(word, unsaid);
+        stage.require(said.find(word) != std::string::npos, {"a report on standard error of who was refused and why, with " + shown(word), said.empty() ? "nothing" : shown(said, 600), "",
+                                                             "it was the judge that ended the server", unsaid});
 }
 
 CASE("7.11 a client that has said all gets its answers and then the end" * points(3) * section("half-a-goodbye") *
@@ -566,18 +569,14 @@ CASE("7.13 serve does not take a port that somebody has" * points(2) * section("
     stage.by_hand("lab-07 serve --port 7777 & sleep 0.1; lab-07 serve --port 7777; echo $?");
     Served served = serve(stage);
     const std::string port = std::to_string(served.ipv4.port());
-    Subject second = stage.start({"serve", "--port", port});
-    fails_aloud(second, port, "port-shared, bind-unchecked");
-    second.prints("", "port-shared, bind-unchecked");
+    does_not_start(stage, port, "port-shared");
     serves(stage, served.ipv4, "port-shared");
     put_away(stage, served.lab);
     for (const int family : {AF_INET, AF_INET6}) {
         if (!machine_has(family))
             continue;
         const ServerSocket taken(stage, family);
-        Subject late = stage.start({"serve", "--port", std::to_string(taken.address().port())});
-        fails_aloud(late, std::to_string(taken.address().port()), "half-a-server, bind-unchecked");
-        late.prints("", "half-a-server, bind-unchecked");
+        does_not_start(stage, std::to_string(taken.address().port()), "half-a-server");
     }
 }
 
@@ -613,11 +612,12 @@ CASE("7.15 told to stop serve finishes what has arrived and ends in time" * poin
     busy.asks(random.word(9));
     Greedy greedy(stage, served.ipv4);
     greedy.pour(served.lab, 64 * MiB, "buffers-without-limit");
+    // It finds all of it when it goes on: that it is to stop, and the requests.
     served.lab.process().suspend();
+    served.lab.process().terminate();
     std::vector<std::string> texts;
     for (int i = 0; i < 3; ++i)
         busy.send(frame(texts.emplace_back(random.word(30))));
-    served.lab.process().terminate();
     served.lab.process().resume();
     for (const std::string& text : texts)
         busy.answered(text, "stop-drops-requests, signal-does-not-stop");
@@ -698,6 +698,14 @@ CASE("7.18 a client that does not take its answers is not listened to and delays
     last.connection.shut();
     last.answered(static_cast<unsigned>(last.begun()) - 1, "half-close-is-gone");
     last.connection.ends_well("half-close-is-gone");
+    // Requests of four bytes, whose answers are longer: one read brings more of them than a client may have waiting.
+    constexpr int small = 20'000;
+    std::string all;
+    for (int i = 0; i < small; ++i)
+        all += frame("");
+    other.send(all, "waits-for-an-event-that-was");
+    for (int i = 0; i < small; ++i)
+        other.answered("", "waits-for-an-event-that-was");
     put_away(stage, served.lab);
 }
 
@@ -892,7 +900,8 @@ CASE("7.26 udp-listen is not disturbed by strangers" * points(2) * section("lost
     mailbox.send(datagram("plain", mark, 3, 3, "c"), listening.address);
     listening.lab.process().resume();
     const std::string expected = "ready " + listening.address.text() + "\n1 a\n3 c\n";
-    listening.lab.output_of(expected.size(), "listens-to-strangers");
+    const std::string heard = listening.lab.output_of(expected.size(), "listens-to-strangers").substr(0, expected.size());
+    stage.require(heard == expected, {shown(expected), difference(heard, expected), "", "", "listens-to-strangers"});
     // Somebody else goes on talking: that is silence all the same.
     for (int i = 0; !listening.lab.process().wait(Deadline::in(milliseconds(20))); ++i) {
         stage.require(i < 150 * stage.time_scale(), {"it ends when its sender has been silent for 300 ms", "it waits still, because a stranger talks", "", "", "strangers-keep-it-awake"});
@@ -914,13 +923,13 @@ CASE("7.27 udp-send --reliable sends again what is not acknowledged and no more 
     std::vector<std::string> texts(1);
     for (unsigned i = 1; i <= count; ++i)
         lines += texts.emplace_back(random.word(random.between(1, 30))) + "\n";
-    Subject lab = stage.start({"udp-send", "--reliable", "--lines", mailbox.text()});
+    Subject lab = stage.start({"udp-send", "--reliable", "--timeout", "2500", "--lines", mailbox.text()});
     lab.feed(lines);
     lab.close_input();
     std::map<unsigned, unsigned> times;
     std::set<unsigned> acknowledged;
     std::string mark;
-    const auto next = [&](const std::string& what, const Mistake& otherwise) {
+    const auto next = [&](const std::string& what, const Mistake& otherwise, const Mistake& beyond = "ignores-the-window") {
         const Parcel parcel = mailbox.receive(stage, what, otherwise);
         if (mark.empty())
             mark = parcel.sender;
@@ -931,7 +940,7 @@ CASE("7.27 udp-send --reliable sends again what is not acknowledged and no more 
         while (acknowledged.contains(oldest))
             ++oldest;
         stage.require(number < oldest + window, {"nothing beyond number " + std::to_string(oldest + window - 1) + " while " + std::to_string(oldest) + " is not acknowledged",
-                                                 "number " + std::to_string(number), "", "", "ignores-the-window"});
+                                                 "number " + std::to_string(number), "", "", beyond});
         ++times[number];
         return parcel;
     };
@@ -939,9 +948,11 @@ CASE("7.27 udp-send --reliable sends again what is not acknowledged and no more 
         acknowledged.insert(parcel.number);
         mailbox.send(datagram("ack", mark, parcel.number, count, ""), parcel.from);
     };
-    // Nothing is acknowledged, or only by somebody who has no right to.
-    while (times[1] < 3) {
-        const Parcel parcel = next("datagram 1 again", "never-sends-again, believes-any-acknowledgement");
+    // Nothing is acknowledged; and then only what another run has sent.
+    while (times[1] < 2)
+        next("datagram 1 again", "never-sends-again");
+    while (times[1] < 4) {
+        const Parcel parcel = next("datagram 1 again", "believes-any-acknowledgement", "believes-any-acknowledgement");
         mailbox.send(datagram("ack", new_mark(random), parcel.number, count, ""), parcel.from);
     }
     // All but number 1; the others then are not sent again.
@@ -1020,6 +1031,7 @@ CASE("7.29 udp-listen acknowledges sure datagrams and hands them over in their o
     arrives(3, "no-acknowledgement, acknowledges-in-order-only");
     arrives(2, "no-acknowledgement, acknowledges-in-order-only");
     arrives(3, "acknowledges-once");
+    listening.lab.idles();
     stage.require(listening.lab.output_so_far() == expected, {"nothing is handed over before number 1", shown(listening.lab.output_so_far()), "", "", "hands-over-as-they-come"});
     send(window + 1);  // there is no room for it: the next acknowledgement must be another one's
     arrives(1, "takes-what-is-far-ahead");
@@ -1083,7 +1095,7 @@ CASE("7.31 over a line that loses and doubles and reorders all of it gets across
         lines += text + "\n";
         expected += numbered(number, text);
     }
-    Subject sender = stage.start({"udp-send", "--reliable", "--lines", line.text()});
+    Subject sender = stage.start({"udp-send", "--reliable", "--timeout", "2500", "--lines", line.text()});
     sender.feed(lines);
     sender.close_input();
     stage.await([&](Deadline deadline) {

@@ -310,7 +310,20 @@ void Service::makes_progress(const Mistake& otherwise) {
                     {"STATUS=loading … and EXTEND_TIMEOUT_USEC=… (a second at least) in one datagram", shown(notice.text), "", "", otherwise});
 }
 
-void Service::tell_to_stop() { state_->running().process().terminate(); }
+void Service::tell_to_stop() {
+    Process& process = state_->running().process();
+    process.terminate();
+    // Whoever hears it in a thread of its own has heard it when everybody waits again, for good; who waits with a timeout
+    // has had the time.
+    std::string before;
+    const Deadline deadline = Deadline::in(milliseconds(100));
+    while (!deadline.expired() && !process.wait(Deadline::in(milliseconds(1)))) {
+        const std::string now = process.stillness();
+        if (!now.empty() && now == before)
+            break;
+        before = now;
+    }
+}
 
 void Service::is_stopping(const Mistake& otherwise) {
     state_->hear("STOPPING=1 from the service", [](const Notice& each) { return each.says("STOPPING=1"); }, otherwise);
@@ -606,6 +619,10 @@ Words words_of(const std::string& line) {
         if (inside && !quote && c == ' ') {
             words.push_back(std::exchange(word, {}));
             inside = false;
+        } else if (c == '\\' && more && line[i + 1] == 'x' && i + 3 < line.size()) {
+            word += static_cast<char>(std::strtol(line.substr(i + 2, 2).c_str(), nullptr, 16));
+            inside = true;
+            i += 3;
         } else if (c == '\\' && more) {
             const char escaped = line[++i];
             word += escaped == 'n' ? '\n' : escaped == 't' ? '\t' : escaped == 's' ? ' ' : escaped;

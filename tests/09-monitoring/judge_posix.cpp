@@ -233,7 +233,7 @@ CASE("9.30 another process with the same number is another process" * points(4) 
      hints("Between two of your looks the process ends, and a new one gets its number. What do you see?",
            "A process id is a number in a table with some ten thousand places. Something that you opened while it lived stays its own.",
            "pidfd_open() once, in the constructor. After reading /proc ask the pidfd (poll, timeout 0): if it is not readable, what you read was about the right one.")) {
-    stage.by_hand("sudo sh -c 'sleep 99 & lab-09 watch $! --interval 100 & kill -9 $!; ...'    # see the handout");
+    stage.by_hand("as root: sleep 99 & P=$!; lab-09 watch $P --interval 3000 & sleep 1; kill -9 $P; wait $P; echo $((P-1)) >/proc/sys/kernel/ns_last_pid; sleep 99 &");
     Worker worker;
     Subject lab = watch(stage, worker, {"--interval", "10", "--count", "3", "--step"});
     row(stage, lab);

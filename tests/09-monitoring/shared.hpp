@@ -111,14 +111,17 @@ inline std::vector<std::string> lines_of(const std::string& text) {
 /// What `sample` has printed: the name, and the first word behind each key.
 struct Sample {
     std::string name, descriptors;
-    double cpu = 0, cpu_time = 0, memory = 0;
+    double age = 0, cpu = 0, cpu_time = 0, memory = 0;
     unsigned threads = 0;
 };
 
 inline Sample sampled(Stage& stage, const std::string& text) {
     Sample sample;
     const std::vector<std::string> lines = lines_of(text);
-    sample.name = lines.empty() ? "" : lines[0].substr(0, lines[0].rfind(" (pid "));
+    const std::string head = lines.empty() ? "" : lines[0];
+    sample.name = head.substr(0, head.rfind(" (pid "));
+    if (const std::size_t age = head.rfind(", started "); age != std::string::npos)
+        sample.age = std::atof(head.c_str() + age + 10);
     int found = 0;
     for (const std::string& line : lines) {
         const std::vector<std::string> words = words_of(line);

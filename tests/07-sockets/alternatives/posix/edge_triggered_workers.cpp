@@ -81,7 +81,7 @@ public:
         }
         addrinfo wanted{}, *list = nullptr;
         wanted.ai_socktype = SOCK_STREAM;
-        if (::getaddrinfo(server.host.c_str(), server.port.c_str(), &wanted, &list) != 0)
+        if (::getaddrinfo(server.host.empty() ? nullptr : server.host.c_str(), server.port.c_str(), &wanted, &list) != 0)
             ipc::throw_error(EADDRNOTAVAIL, "getaddrinfo", name_);
         int error = EADDRNOTAVAIL;
         for (addrinfo* entry = list; entry && error; entry = entry->ai_next)
@@ -496,7 +496,7 @@ struct Post {
     explicit Post(const Address& address) {
         addrinfo wanted{}, *list = nullptr;
         wanted.ai_socktype = SOCK_DGRAM;
-        if (::getaddrinfo(address.host.c_str(), address.port.c_str(), &wanted, &list) != 0)
+        if (::getaddrinfo(address.host.empty() ? nullptr : address.host.c_str(), address.port.c_str(), &wanted, &list) != 0)
             ipc::throw_error(EADDRNOTAVAIL, "getaddrinfo", to_text(address));
         std::memcpy(&to, list->ai_addr, list->ai_addrlen);
         size = list->ai_addrlen;

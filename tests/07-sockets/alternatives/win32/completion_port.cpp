@@ -70,7 +70,7 @@ struct SocketAddress {
 std::vector<SocketAddress> resolve(const Address& address, int type) {
     addrinfo wanted{}, *list = nullptr;
     wanted.ai_socktype = type;
-    if (const int error = ::getaddrinfo(address.host.c_str(), address.port.c_str(), &wanted, &list); error != 0)
+    if (const int error = ::getaddrinfo(address.host.empty() ? nullptr : address.host.c_str(), address.port.c_str(), &wanted, &list); error != 0)
         throw_error(error, "getaddrinfo", to_text(address));
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, ::freeaddrinfo);
     std::vector<SocketAddress> found;
