@@ -17,6 +17,7 @@ void know_lost_mutexes(Stage& stage) {
     stage.recognise("WAIT_ABANDONED_0", "abandoned-slot-is-an-error");
     stage.recognise("WAIT_ABANDONED", "abandoned-is-an-error");
 }
+
 const Mistake without_effect = windows ? "private-object, critical-section" : "lock-does-nothing";
 const Mistake wakes_nobody = windows ? "" : "not-shared";
 const Mistake waits_for_the_dead = windows ? "" : "condition-waits-for-the-dead";
