@@ -42,8 +42,14 @@ long peak_memory_kib() {
     return -1;
 }
 
-void pin_to(int cpu) {
+void prepare(int cpu) {
     ::prctl(PR_SET_TIMERSLACK, 1);
+    // Many clients need many descriptors, on both sides.
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < 4096) {
+        files.rlim_cur = std::min<rlim_t>(4096, files.rlim_max);
+        ::setrlimit(RLIMIT_NOFILE, &files);
+    }
     if (cpu < 0)
         return;
     cpu_set_t set;

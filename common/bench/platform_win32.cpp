@@ -43,7 +43,7 @@ long peak_memory_kib() {
     return static_cast<long>(counters.PeakWorkingSetSize / 1024);
 }
 
-void pin_to(int cpu) {
+void prepare(int cpu) {
     if (cpu >= 0 && !SetProcessAffinityMask(GetCurrentProcess(), DWORD_PTR{1} << cpu))
         ipc::throw_last_error("SetProcessAffinityMask", "processor " + std::to_string(cpu));
 }

@@ -56,6 +56,8 @@ Setting setting_from(const std::vector<std::string>& words) {
             setting.bytes = static_cast<std::uint64_t>(number());
         else if (option == "--memory")
             setting.memory = static_cast<std::size_t>(number());
+        else if (option == "--clients")
+            setting.clients = static_cast<unsigned>(number());
         else if (option == "--name")
             setting.name = value;
         else if (option == "--folder")
@@ -123,7 +125,7 @@ int run_side(const ipc::Arguments& arguments) {
     const Setting setting = setting_from(arguments.options);
     if (setting.server)
         die_with_client();
-    pin_to(setting.server ? setting.server_cpu : setting.client_cpu);
+    prepare(setting.server ? setting.server_cpu : setting.client_cpu);
     try {
         (setting.server ? server_body : client_body)(setting);
         return ipc::exit_code::success;
@@ -148,6 +150,7 @@ std::vector<std::string> Setting::words(bool as_server) const {
             "--rate",       std::to_string(rate),
             "--bytes",      std::to_string(bytes),
             "--memory",     std::to_string(memory),
+            "--clients",    std::to_string(clients),
             "--name",       name,
             "--folder",     folder,
             "--client-cpu", std::to_string(client_cpu),
@@ -156,8 +159,10 @@ std::vector<std::string> Setting::words(bool as_server) const {
 
 std::string message_of(std::size_t size, std::uint64_t number) {
     std::string text(size, ' ');
-    for (std::size_t i = 0; i < size; ++i)
+    for (std::size_t i = 0; i < std::min(size, text_period); ++i)
         text[i] = static_cast<char>('!' + i * 7 % text_period % 90);
+    for (std::size_t i = text_period; i < size; i += text_period)
+        text.replace(i, std::min(text_period, size - i), text, 0, std::min(text_period, size - i));
     put_number(text.data(), number);
     return text;
 }

@@ -32,6 +32,7 @@ struct Setting {
     double rate = 1000;             ///< open loop: messages a second
     std::uint64_t bytes = 0;        ///< throughput: so many instead of by the clock, and no warm-up
     std::size_t memory = 0;         ///< throughput: both sides walk through so much memory; 0: a message's worth
+    unsigned clients = 64;          ///< many_clients.hpp: at once
     std::string name = "ipc-bench"; ///< for what gets a name in the system; each use appends to it
     std::string folder = ".";       ///< for FIFOs and sockets, and for the two reports
     int client_cpu = -1, server_cpu = -1;  ///< -1: wherever the system likes
@@ -78,7 +79,7 @@ struct Usage {
 };
 Usage usage();             // platform_*.cpp
 long peak_memory_kib();    // platform_*.cpp; -1: unknown
-void pin_to(int cpu);      // platform_*.cpp; this process, with the threads that it will have
+void prepare(int cpu);     // platform_*.cpp; this process, with the threads that it will have, runs there
 std::string own_program(); // platform_*.cpp; its file
 
 // ---- the client's side ------------------------------------------------------------------------------------------------
@@ -183,6 +184,8 @@ public:
     bool copy_in(const char* from, std::size_t bytes);
     /// The same for a whole message that is in the server's hands already.
     bool message(std::string_view message) { return numbered(number_in(message.data())); }
+    /// A message that is only counted.
+    bool another() { return numbered(messages_); }
     /// What comes now is a pause that is not the mechanism's: the clock stands still until the next arrival.
     void pause();
     /// The last arrival was just now: if nothing more comes, the clock has stopped here.

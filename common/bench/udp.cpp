@@ -17,10 +17,12 @@ void client(const Setting& setting) {
     Server server(setting);
     const sockets::Address address = address_of(server.wait_until_ready());
     if (setting.mode == Mode::throughput) {
-        Outgoing stream(setting);
-        std::vector<std::string> texts;
-        // Made before it is sent, so not by the clock: about what a fast machine sends in the time.
+        // All are made before the first is sent, so not by the clock: about as many as a fast machine sends in the time.
         const auto count = static_cast<std::size_t>(std::clamp(setting.seconds * 400'000, 1000.0, double{sockets::most_datagrams}));
+        Setting counted = setting;
+        counted.bytes = count * setting.size;
+        Outgoing stream(counted);
+        std::vector<std::string> texts;
         while (texts.size() < count)
             texts.emplace_back(stream.next());
         sockets::udp_send(address, texts);

@@ -21,6 +21,8 @@
 #include <nlohmann/json.hpp>
 #include <sched.h>
 #include <set>
+#include <sstream>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -59,9 +61,12 @@ Comparison comparison_named(const std::string& lab) {
                 false,
                 true,
                 60};
+    if (number == "07" || number == "7" || lab == "sockets")
+        return {"07", {"server", "server_1000", "server_again", "floor_epoll", "floor_epoll_1000"}, {64, 4 * KiB, 64 * KiB}, false, false, 45};
     throw Failure(exit_code::usage,
                   fmt::format("there is no benchmark of '{}'. './course bench' measures every mechanism, './course bench 05' "
-                              "the ring of lab 05 beside libraries, './course bench loop' the way from save to verdict",
+                              "the ring of lab 05 beside libraries, './course bench 07' the server of lab 07 beside a bare one, "
+                              "'./course bench loop' the way from save to verdict",
                               lab));
 }
 
@@ -71,7 +76,7 @@ std::vector<std::string> chosen(const Comparison& comparison, const std::vector<
         return comparison.ids;
     std::vector<std::string> known, result;
     for (const std::string& id : comparison.ids)
-        if (contender(id).kind == Contender::mechanism || contender(id).kind == Contender::library)
+        if (contender(id).of.empty() && contender(id).kind != Contender::floor)
             known.push_back(id);
     for (const std::string& id : asked)
         if (std::find(known.begin(), known.end(), id) == known.end())
@@ -79,7 +84,7 @@ std::vector<std::string> chosen(const Comparison& comparison, const std::vector<
                           fmt::format("there is no mechanism '{}' in this benchmark; it has {}", id, joined(known)));
     for (const std::string& id : comparison.ids) {
         const Contender& each = contender(id);
-        const std::string& wanted = each.kind == Contender::again ? each.of : id;
+        const std::string& wanted = each.of.empty() ? id : each.of;
         if (each.kind == Contender::floor || std::find(asked.begin(), asked.end(), wanted) != asked.end())
             result.push_back(id);
     }
@@ -143,6 +148,49 @@ std::string kernel_name() {
     return fmt::format("{} {}", name.sysname, name.release);
 }
 
+double own_seconds() {
+    double sum = 0;
+    for (const int whose : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+        rusage used{};
+        ::getrusage(whose, &used);
+        for (const timeval& time : {used.ru_utime, used.ru_stime})
+            sum += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    }
+    return sum;
+}
+
+// How much of the processors' time went to programs that are not ours: what else disturbs a measurement.
+class Disturbance {
+public:
+    explicit Disturbance(std::vector<int> cpus) : cpus_(std::move(cpus)), busy_(busy_seconds()), own_(own_seconds()) {}
+    /// @param seconds  since the beginning
+    double share(double seconds) const {
+        const double others = busy_seconds() - busy_ - (own_seconds() - own_);
+        return seconds > 0 ? std::clamp(others / seconds / static_cast<double>(cpus_.size()), 0.0, 1.0) : 0;
+    }
+
+private:
+    // /proc/stat, a line a processor: user nice system idle iowait irq softirq steal, in clock ticks.
+    double busy_seconds() const {
+        std::ifstream stat("/proc/stat");
+        double ticks = 0;
+        for (std::string line; std::getline(stat, line);)
+            for (const int cpu : cpus_) {
+                const std::string name = fmt::format("cpu{} ", cpu);
+                if (line.rfind(name, 0) != 0)
+                    continue;
+                std::istringstream numbers(line.substr(name.size()));
+                double number = 0;
+                for (int column = 0; column < 8 && numbers >> number; ++column)
+                    ticks += column == 3 || column == 4 ? 0 : number;
+            }
+        return ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
+    }
+
+    std::vector<int> cpus_;
+    double busy_, own_;
+};
+
 // ---- building -------------------------------------------------------------------------------------------------------
 
 std::string preset_for(Track track) {
@@ -155,7 +203,7 @@ public:
 
     // What it is called in bench-programs.txt and under bin/bench.
     std::string name(const Contender& contender) const {
-        const std::string& program = contender.kind == Contender::again ? contender.of : contender.id;
+        const std::string& program = contender.of.empty() ? contender.id : contender.of;
         if (contender.lab.empty())
             return program;
         return (mine_ ? "mine/" : "solution/") + program;
@@ -203,7 +251,7 @@ public:
                 why = "does not compile";
                 compiles = false;
             }
-            if (!why.empty() && each.kind != Contender::again)
+            if (!why.empty() && each.kind != Contender::again && !(each.kind == Contender::floor && each.posix_only && track_ == Track::win32))
                 result.left_out.emplace_back(each.title, why);
             return !why.empty();
         });
@@ -226,8 +274,8 @@ private:
     std::string why_unknown(const Contender& contender) const {
         if (!contender.package.empty() && track_ == Track::posix)
             return fmt::format("not installed; Debian's package is {}", contender.package);
-        if (contender.lab.empty())
-            return "not on this track";
+        if (track_ == Track::win32 && (contender.posix_only || contender.kind == Contender::library))
+            return "not measured on this track";
         return fmt::format("{}/{}/{}.cpp is not there", mine_ ? "labs" : "solutions", contender.lab, name_of(track_));
     }
 
@@ -368,7 +416,8 @@ private:
                                   std::to_string(slot.size), "--seconds", std::to_string(result_.seconds_each), "--rate",
                                   std::to_string(result_.rate), "--name", scratch_.name(), "--folder", ".", "--client-cpu",
                                   std::to_string(result_.cpus[0]), "--server-cpu", std::to_string(server_cpu)});
-        command.arguments.insert(command.arguments.end(), more.begin(), more.end());
+        for (const std::vector<std::string>* options : {&contender(slot.id).options, &more})
+            command.arguments.insert(command.arguments.end(), options->begin(), options->end());
         command.directory = scratch_.folder();
         command.limit = std::chrono::milliseconds(static_cast<long>(result_.seconds_each * 3000) + 15'000);
         const Outcome outcome = run(command);
@@ -386,7 +435,12 @@ private:
         given_up_.insert(slot.id);
         std::erase_if(result_.cells, [&](const auto& entry) { return entry.first.id == slot.id; });
         std::erase(result_.measured, slot.id);
-        result_.left_out.emplace_back(each.title, fmt::format("{} ({}, {}, {})", why, name_of(slot.mode), size_text(slot.size), name_of(slot.placement)));
+        if (each.kind == Contender::again)
+            return;  // it is the same program
+        const bool unwritten = why.rfind("not implemented yet", 0) == 0;
+        result_.left_out.emplace_back(each.title, unwritten ? why
+                                                         : fmt::format("{} ({}, {}, {})", why, name_of(slot.mode), size_text(slot.size),
+                                                                       name_of(slot.placement)));
     }
 
     const Repository& repository_;
@@ -398,6 +452,7 @@ private:
 
 void measure_all(Runner& runner, const Comparison& comparison, BenchResult& result) {
     std::vector<Slot> slots = plan_of(comparison, result);
+    const Disturbance disturbance(result.cpus);
     const auto start = std::chrono::steady_clock::now();
     const auto seconds_since = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
     const std::size_t turns = slots.size() * static_cast<std::size_t>(result.rounds);
@@ -426,6 +481,8 @@ void measure_all(Runner& runner, const Comparison& comparison, BenchResult& resu
                 runner.measure_memory("ring", bytes);
         }
     result.seconds_taken = seconds_since();
+    if (result.track == Track::posix)  // Wine's server works for us and is not ours
+        result.others_share = disturbance.share(result.seconds_taken);
 }
 
 // The time that is there, shared among all turns. Starting and ending the two processes takes some of it.

@@ -30,10 +30,12 @@ struct Contender {
     Kind kind = mechanism;
     std::string lab;      ///< whose functions it is made of
     std::string package;  ///< of a library: Debian's, with which it can be built
-    std::size_t largest_answer = SIZE_MAX, largest_message = SIZE_MAX;  ///< what the contract allows; 0: none at all
+    std::size_t largest_answer = SIZE_MAX, largest_message = SIZE_MAX;  ///< that it is measured with; 0: none at all
     std::string why_not_larger;
-    bool needs_two = false;  ///< both sides on one processor make no sense
-    std::string of;          ///< `again`: the id whose program it is
+    bool needs_two = false;    ///< both sides on one processor make no sense
+    bool posix_only = false;   ///< its program needs what Linux has
+    std::string of;            ///< the id whose program it is, if not its own
+    std::vector<std::string> options;  ///< for its program
 };
 
 /// All that the course teaches, and what it can be compared with.
@@ -81,6 +83,7 @@ struct BenchResult {
     std::string when, processor, kernel;
     int rounds = 0;
     double seconds_each = 0, seconds_taken = 0, rate = 0;
+    double others_share = -1;  ///< of the processors' time, that other programs took meanwhile; -1: unknown
     std::vector<int> cpus;                  ///< the two; the first is the one of Placement::one
     std::vector<Placement> placements;
     std::vector<std::string> measured;      ///< ids, in the order of contenders()

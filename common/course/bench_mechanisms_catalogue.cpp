@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <tuple>
 
 namespace course {
 
@@ -38,16 +39,33 @@ const std::vector<Contender>& contenders() {
             Contender& socket = add(mechanism, id, title, "07-sockets");
             socket.largest_answer = socket.largest_message = 65536;
             socket.why_not_larger = "a frame of lab 07 is at most 64 KiB";
+            socket.posix_only = true;
         }
         Contender& udp = add(mechanism, "udp", "UDP", "07-sockets");
         udp.largest_answer = udp.largest_message = 1200;
+        udp.posix_only = true;
         udp.why_not_larger = "a datagram of lab 07 is at most 1,200 bytes, to fit into one packet";
         add(again, "ring_again", "the ring again (A/A)", "05-shared-memory").of = "ring";
         add(again, "pipe_again", "the pipe again (A/A)", "01-anonymous-pipes").of = "pipe";
         add(library, "library_boost", "Boost message_queue", "").package = "libboost-dev";
         add(library, "library_zeromq", "ZeroMQ ipc://", "").package = "libzmq3-dev";
         add(library, "library_nng", "nng ipc://", "").package = "libnng-dev";
-        add(floor, "floor_futex", "floor: futex and copies", "").largest_message = 0;
+        for (const auto& [id, title, of] : {std::tuple{"server", "serve(), 64 clients", ""},
+                                            {"server_1000", "serve(), 1,000 clients", "server"},
+                                            {"server_again", "serve(), 64 clients, again (A/A)", "server"},
+                                            {"floor_epoll", "floor: epoll echo, 64 clients", ""},
+                                            {"floor_epoll_1000", "floor: epoll echo, 1,000 clients", "floor_epoll"}}) {
+            const std::string name = id;
+            const bool is_floor = name.rfind("floor", 0) == 0, many = name.find("1000") != std::string::npos;
+            Contender& server = add(is_floor ? floor : name == "server_again" ? again : mechanism, id, title, is_floor ? "" : "07-sockets");
+            server.largest_answer = 0;
+            server.of = of;
+            server.posix_only = true;
+            server.options = {"--clients", many ? "1000" : "64"};
+        }
+        Contender& futex = add(floor, "floor_futex", "floor: futex and copies", "");
+        futex.largest_message = 0;
+        futex.posix_only = true;
         Contender& spin = add(floor, "floor_spin", "floor: spinning and copies", "");
         spin.largest_message = 0;
         spin.needs_two = true;

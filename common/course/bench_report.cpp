@@ -71,6 +71,24 @@ double noise_of(const BenchResult& result, BenchMode mode) {
     return noise;
 }
 
+std::vector<std::string> caveats(const BenchResult& result) {
+    std::vector<std::string> all;
+    const double answers = noise_of(result, BenchMode::closed_loop), rates = noise_of(result, BenchMode::throughput);
+    std::string apart;
+    if (answers > 0)
+        apart = fmt::format("up to {:.0f} % in round trips", answers * 100);
+    if (rates > 0)
+        apart += fmt::format("{}up to {:.0f} % in throughput", apart.empty() ? "" : " and ", rates * 100);
+    all.push_back(apart.empty() ? "No program was measured twice, so nothing is known of the noise."
+                                : fmt::format("The same program measured twice (A/A) differed by {}: smaller differences mean nothing.", apart));
+    if (result.others_share >= 0)
+        all.push_back(fmt::format("Other programs took {:.0f} % of the processors' time meanwhile.{}", result.others_share * 100,
+                                  result.others_share > 0.1 ? " That is too much: late answers (p99, p99.9) and all figures on two processors "
+                                                              "are theirs as well. Measure again when the machine is quiet."
+                                                            : ""));
+    return all;
+}
+
 namespace {
 
 // "0.52 (0.50–0.55)"
@@ -133,10 +151,29 @@ Aim constant_memory(const BenchResult& result) {
     return aim;
 }
 
+Aim near_the_bare_server(const BenchResult& result, const std::string& server, const std::string& bare, std::size_t size, Placement placement) {
+    constexpr double limit = 0.8;
+    const bench::Ratio ratio = compare(result, server, bare, BenchMode::throughput, size, placement).ratio;
+    return {fmt::format("{}, {}, {}: at least {} of a bare epoll echo", contender(server).title, size_text(size), name_of(placement), limit),
+            ratio_text(ratio), ratio.median <= 0 ? Aim::unknown : ratio.median >= limit ? Aim::met : Aim::missed};
+}
+
+std::vector<Aim> aims_of_server(const BenchResult& result) {
+    std::vector<Aim> aims;
+    for (const Placement placement : result.placements)
+        for (const std::size_t size : result.message_sizes) {
+            aims.push_back(near_the_bare_server(result, "server", "floor_epoll", size, placement));
+            aims.push_back(near_the_bare_server(result, "server_1000", "floor_epoll_1000", size, placement));
+        }
+    return aims;
+}
+
 }  // namespace
 
 std::vector<Aim> aims_of(const BenchResult& result) {
     std::vector<Aim> aims;
+    if (result.title == "07")
+        return aims_of_server(result);
     if (result.title != "05")
         return aims;
     for (const BenchMode mode : {BenchMode::closed_loop, BenchMode::throughput})
@@ -208,6 +245,7 @@ std::string bench_json(const BenchResult& result) {
                          {"seconds_each", result.seconds_each},
                          {"seconds_taken", result.seconds_taken},
                          {"open_loop_rate", result.rate},
+                         {"others_share", result.others_share},
                          {"noise", {{"round_trip", noise_of(result, BenchMode::closed_loop)}, {"throughput", noise_of(result, BenchMode::throughput)}}},
                          {"figures", ordered_json::array()},
                          {"left_out", ordered_json::array()},

@@ -31,13 +31,16 @@ Compared compare(const BenchResult& result, const std::string& subject, const st
 /// How far the same program measured twice is apart, over all places: the noise of this run. 0 if there was no control.
 double noise_of(const BenchResult& result, BenchMode mode);
 
+/// What the reader has to know of this run before he believes it: noise, other programs. Sentences.
+std::vector<std::string> caveats(const BenchResult& result);
+
 /// Something that the lab's solution is to reach.
 struct Aim {
     enum Verdict { met, level, missed, unknown };
     std::string what, seen;
     Verdict verdict = unknown;
 };
-/// What is asked of the ring of lab 05; empty in the other benchmark.
+/// What is asked of the ring of lab 05 and of the server of lab 07; nothing in the benchmark of all mechanisms.
 std::vector<Aim> aims_of(const BenchResult& result);
 
 std::string bench_text(const BenchResult& result, const Style& style);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <optional>
+#include <sstream>
 
 namespace course {
 namespace {
@@ -147,7 +148,7 @@ std::string rate_label(double bytes) {
 
 // ---- how soon is the answer there? --------------------------------------------------------------------------------------
 
-constexpr double lane = 19, row = 2 * lane + 8;
+constexpr double lane = 19, row = 2 * lane + 8, names = 182;
 
 void draw_answer(Drawing& drawing, const Cell& cell, const Scale& scale, double y, std::size_t series, bool filled, double text_x) {
     const double p50 = cell.p50() / 1000, p99 = cell.from_send.percentile(99) / 1000, p999 = cell.from_send.percentile(99.9) / 1000;
@@ -159,7 +160,7 @@ void draw_answer(Drawing& drawing, const Cell& cell, const Scale& scale, double 
     drawing.text(text_x, y + 4.5, microseconds(cell.p50()), filled ? "number strong" : "number", "end");
 }
 
-double answers_height(const Chart& chart) { return 108 + row * static_cast<double>(std::max<std::size_t>(chart.series.size(), 3)); }
+double answers_height(const Chart& chart) { return 118 + row * static_cast<double>(std::max<std::size_t>(chart.series.size(), 3)); }
 
 void draw_answers(Drawing& drawing, const Chart& chart, const Area& area) {
     const std::vector<std::string> order = chart.by([&](const std::string& id) {
@@ -171,13 +172,13 @@ void draw_answers(Drawing& drawing, const Chart& chart, const Area& area) {
           fmt::format("Round trip of {}: mark at the median, ticks at p99 and p99.9", size_text(chart.result.answer_sizes[0])));
     double low = 1e300, high = 0;
     for (const auto& [key, cell] : chart.result.cells)
-        if (key.mode == BenchMode::closed_loop && key.size == chart.result.answer_sizes[0]) {
+        if (key.mode == BenchMode::closed_loop && key.size == chart.result.answer_sizes[0] && key.id != "floor_spin") {
             low = std::min(low, cell.p50() / 1000);
             high = std::max(high, cell.from_send.percentile(99.9) / 1000);
         }
     if (high == 0)
         return;
-    const double left = area.x + 150, right = area.x + area.width - 74, top = area.y + 84, bottom = area.y + area.height - 30;
+    const double left = area.x + names, right = area.x + area.width - 74, top = area.y + 84, bottom = area.y + area.height - 30;
     const Scale scale(low, high, left, right);
     for (const double decade : scale.decades()) {
         drawing.line(scale.at(decade), top - 12, scale.at(decade), bottom, "grid");
@@ -193,7 +194,8 @@ void draw_answers(Drawing& drawing, const Chart& chart, const Area& area) {
         drawing.line(x, top - 12, x, bottom, "floor");
         drawing.end();
     }
-    double y = top + lane / 2;
+    const double pitch = std::min(1.6 * row, (bottom - top) / static_cast<double>(order.size()));
+    double y = top + (pitch - row) / 2 + lane / 2;
     for (const std::string& id : order) {
         const std::size_t series = chart.number_of(id);
         drawing.titled(contender(id).title);
@@ -204,7 +206,7 @@ void draw_answers(Drawing& drawing, const Chart& chart, const Area& area) {
                             area.x + area.width - 18);
         }
         drawing.end();
-        y += row;
+        y += pitch;
     }
 }
 
@@ -236,7 +238,7 @@ void draw_throughput(Drawing& drawing, const Chart& chart, const Area& area) {
         }
     if (high == 0)
         return;
-    const double left = area.x + 84, right = area.x + area.width - 168, top = area.y + 74, bottom = area.y + area.height - 34;
+    const double left = area.x + 84, right = area.x + area.width - (chart.result.title == "07" ? 270 : 190), top = area.y + 74, bottom = area.y + area.height - 34;
     const Scale scale(low, high, bottom, top);
     for (const double decade : scale.decades()) {
         drawing.line(left, scale.at(decade), right, scale.at(decade), "grid");
@@ -271,7 +273,9 @@ void draw_throughput(Drawing& drawing, const Chart& chart, const Area& area) {
         drawing.end();
         labels.push_back({y, y, contender(id).title, floor ? SIZE_MAX : series});
     };
-    draw_line("floor_memcpy", true);
+    for (const std::string& id : chart.result.measured)
+        if (contender(id).kind == Contender::floor)
+            draw_line(id, true);
     for (const std::string& id : chart.series)
         draw_line(id, false);
     spread(labels, bottom - 4);
@@ -297,8 +301,9 @@ void draw_cost(Drawing& drawing, const Chart& chart, const Area& area) {
     const std::vector<std::string> order = chart.by(cost);
     if (order.empty())
         return;
-    const double left = area.x + 150, right = area.x + area.width - 190, most = cost(order.back());
-    double y = area.y + 74;
+    const double left = area.x + names, right = area.x + area.width - 170, most = cost(order.back());
+    const double pitch = std::min(44.0, (area.height - 92) / static_cast<double>(order.size()));
+    double y = area.y + 68 + pitch / 2 - 8;
     for (const std::string& id : order) {
         const Cell& cell = *chart.round_trip(id, chart.placement());
         drawing.titled(contender(id).title);
@@ -309,7 +314,7 @@ void draw_cost(Drawing& drawing, const Chart& chart, const Area& area) {
             words += fmt::format(", {:.1f} switches", (cell.voluntary + cell.involuntary) / static_cast<double>(std::max<std::uint64_t>(1, cell.messages)));
         drawing.text(left + (right - left) * cost(id) / most + 10, y + 13, words, "number");
         drawing.end();
-        y += 27;
+        y += pitch;
     }
 }
 
@@ -318,16 +323,36 @@ double cost_height(const Chart& chart) { return 96 + 27 * static_cast<double>(st
 // ---- which, when? -----------------------------------------------------------------------------------------------------------
 
 struct Answer {
-    std::string question, id, figure;
+    std::string question;
+    std::vector<std::string> ids;  // several that are level with each other
+    std::string figure;
 };
+
+std::string names_of(const Answer& answer) {
+    std::vector<std::string> titles;
+    for (const std::string& id : answer.ids)
+        titles.push_back(contender(id).title);
+    if (titles.size() > 2)
+        titles = {joined({titles.begin(), titles.end() - 1}), titles.back()};
+    return joined(titles, " or ");
+}
 
 std::optional<Answer> best(const Chart& chart, const char* question, const std::function<double(const std::string&)>& value, bool least,
                            const std::function<std::string(double)>& figure) {
     const std::vector<std::string> order = chart.by(value);
     if (order.empty())
         return std::nullopt;
-    const std::string& id = least ? order.front() : order.back();
-    return Answer{question, id, figure(value(id))};
+    const double first = value(least ? order.front() : order.back());
+    // Not further apart than the same program from itself: neither is the first.
+    const double noise = 1 + std::clamp(noise_of(chart.result, least ? BenchMode::closed_loop : BenchMode::throughput), 0.05, 0.25);
+    Answer answer{question, {}, figure(first)};
+    for (const std::string& id : order)
+        if (least ? value(id) <= first * noise : value(id) * noise >= first)
+            answer.ids.push_back(id);
+    if (!least)
+        std::reverse(answer.ids.begin(), answer.ids.end());
+    answer.ids.resize(std::min<std::size_t>(answer.ids.size(), 3));
+    return answer;
 }
 
 std::vector<Answer> answers(const Chart& chart) {
@@ -355,7 +380,6 @@ std::vector<Answer> answers(const Chart& chart) {
     if (both)
         add(best(chart, "The answer soonest, two processors", trip(Placement::two, 50), true, us));
     add(best(chart, "The answer soonest, one processor", trip(Placement::one, 50), true, us));
-    add(best(chart, "The fewest late answers (p99.9)", trip(chart.placement(), 99.9), true, us));
     add(best(chart, "The most small messages", rate(small, false), false, [](double r) { return short_number(r) + " a second"; }));
     add(best(chart, "The most bytes", rate(large, true), false, bandwidth));
     add(best(
@@ -376,14 +400,18 @@ std::vector<Answer> answers(const Chart& chart) {
 }
 
 void draw_glance(Drawing& drawing, const Chart& chart, const Area& area) {
-    frame(drawing, area, "You want …", "… and on this machine the first of them was:");
+    frame(drawing, area, "You want …", "… and on this machine the first was, or the first were, level with each other:");
     double y = area.y + 78;
     for (const Answer& answer : answers(chart)) {
-        drawing.mark(area.x + 26, y + 7, chart.number_of(answer.id), "fill");
-        drawing.text(area.x + 42, y + 4, answer.question, "small");
-        drawing.text(area.x + 42, y + 21, contender(answer.id).title, "strong");
-        drawing.text(area.x + area.width - 18, y + 21, answer.figure, "number strong", "end");
-        y += 37;
+        double x = area.x + 24;
+        for (const std::string& id : answer.ids) {
+            drawing.mark(x, y + 16.5, chart.number_of(id), "fill");
+            x += 15;
+        }
+        drawing.text(area.x + 18, y + 4, answer.question, "small");
+        drawing.text(x + 1, y + 21, names_of(answer), "strong");
+        drawing.text(area.x + area.width - 18, y + 4, answer.figure, "number strong", "end");
+        y += 42;
     }
 }
 
@@ -392,7 +420,7 @@ std::string summary(const BenchResult& result) {
 }
 
 std::string title(const BenchResult& result) {
-    return result.title.empty() ? "Which mechanism, when?" : "The ring of lab 05 beside libraries";
+    return result.title.empty() ? "Which mechanism, when?" : result.title == "05" ? "The ring of lab 05 beside libraries" : "The server of lab 07 beside a bare one";
 }
 
 std::vector<std::string> warnings(const BenchResult& result) {
@@ -408,7 +436,7 @@ std::vector<std::string> warnings(const BenchResult& result) {
 std::string description(const Chart& chart) {
     std::string text;
     for (const Answer& answer : answers(chart))
-        text += fmt::format("{}: {}, {}. ", answer.question, contender(answer.id).title, answer.figure);
+        text += fmt::format("{}: {}, {}. ", answer.question, names_of(answer), answer.figure);
     for (const std::string& id : chart.series)
         if (const Cell* cell = chart.round_trip(id, chart.placement()))
             text += fmt::format("{}: median round trip {} µs. ", contender(id).title, microseconds(cell->p50()));
@@ -430,17 +458,27 @@ std::string svg_of(const BenchResult& result, bool alone) {
         drawing.text(margin, y + 12, warning, "warning");
         y += 24;
     }
-    const double upper = std::max(answers_height(chart), 380.0), lower = std::max(cost_height(chart), 100 + 37.0 * static_cast<double>(answers(chart).size()));
-    draw_answers(drawing, chart, {margin, y, left_width, upper});
-    draw_throughput(drawing, chart, {margin + left_width + gap, y, right_width, upper});
-    y += upper + gap;
-    draw_cost(drawing, chart, {margin, y, left_width, lower});
-    draw_glance(drawing, chart, {margin + left_width + gap, y, right_width, lower});
-    y += lower + 30;
-    drawing.text(margin, y, fmt::format("Dashed: what memory and the kernel leave possible (futex and copies; memcpy). {} rounds, interleaved; the same program "
-                                        "twice was up to {:.0f} % apart.",
-                                        result.rounds, noise_of(result, BenchMode::closed_loop) * 100),
-                 "small");
+    const bool answered = std::any_of(chart.series.begin(), chart.series.end(), [&](const std::string& id) { return chart.round_trip(id, chart.placement()); });
+    if (answered) {
+        const double upper = std::max(answers_height(chart), 380.0);
+        const double lower = std::max(cost_height(chart), 92 + 42.0 * static_cast<double>(answers(chart).size()));
+        draw_answers(drawing, chart, {margin, y, left_width, upper});
+        draw_throughput(drawing, chart, {margin + left_width + gap, y, right_width, upper});
+        y += upper + gap;
+        draw_cost(drawing, chart, {margin, y, left_width, lower});
+        draw_glance(drawing, chart, {margin + left_width + gap, y, right_width, lower});
+        y += lower + 30;
+    } else {
+        constexpr double height = 460;
+        draw_throughput(drawing, chart, {margin, y, width - 2 * margin, height});
+        y += height + 30;
+    }
+    drawing.text(margin, y, "Dashed: what the kernel and memory leave possible (a futex and the copies; memcpy). docs/benchmark.md says how it was measured.", "small");
+    for (const std::string& caveat : caveats(result)) {
+        std::istringstream lines(wrapped(caveat, 165, 0));
+        for (std::string line; std::getline(lines, line);)
+            drawing.text(margin, y += 18, line, "small");
+    }
     y += 20;
     return fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" height=\"{1:.0f}\" class=\"bench\" role=\"img\" "
                        "aria-labelledby=\"bench-title bench-desc\">\n<title id=\"bench-title\">{2}</title>\n<desc id=\"bench-desc\">{3}</desc>\n{4}"
@@ -463,7 +501,8 @@ constexpr const char* page_style = R"(
   caption { text-align: left; color: var(--quiet); padding: .3rem 0; }
   th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; font-variant-numeric: tabular-nums; vertical-align: top; white-space: nowrap; }
   th:first-child, td:first-child, .words td, .words th { text-align: left; }
-  .words td { white-space: normal; }
+  .words td { white-space: normal; } .words .number { white-space: nowrap; }
+  .wide + .wide { margin-top: 1.4rem; }
   thead th { color: var(--quiet); font-weight: 600; }
   .met { color: var(--s2); font-weight: 600; } .missed { color: var(--s3); font-weight: 600; } .level { font-weight: 600; }
 )";
@@ -491,17 +530,20 @@ std::string table_of_characters(const Chart& chart) {
     for (const Character& each : characters)
         if (chart.has(each.id)) {
             const Cell* two = chart.round_trip(each.id, chart.placement());
-            const Cell* large = chart.flow(each.id, chart.result.message_sizes.back());
-            rows += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", escaped(contender(each.id).title),
+            double most = 0;
+            for (const std::size_t size : chart.result.message_sizes)
+                if (const Cell* cell = chart.flow(each.id, size))
+                    most = std::max(most, cell->rate() * static_cast<double>(size));
+            rows += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n", escaped(contender(each.id).title),
                                 each.who, each.shape, each.when, cell_text(two, [](const Cell& cell) { return microseconds(cell.p50()) + " µs"; }),
-                                cell_text(large, [&](const Cell& cell) { return bandwidth(cell.rate() * static_cast<double>(chart.result.message_sizes.back())); }));
+                                most > 0 ? bandwidth(most) : "–");
         }
     if (rows.empty())
         return {};
     return fmt::format("<h2>Which one is for what</h2>\n<div class=\"wide\"><table class=\"words\"><thead><tr><th scope=\"col\">mechanism</th><th scope=\"col\">between</th>"
-                       "<th scope=\"col\">carries</th><th scope=\"col\">take it when</th><th scope=\"col\">round trip</th><th scope=\"col\">{}</th></tr></thead>"
+                       "<th scope=\"col\">carries</th><th scope=\"col\">take it when</th><th scope=\"col\">round trip of {}</th><th scope=\"col\">at most</th></tr></thead>"
                        "<tbody>\n{}</tbody></table></div>\n",
-                       size_text(chart.result.message_sizes.back()), rows);
+                       size_text(chart.result.answer_sizes.front()), rows);
 }
 
 std::string row_of(const std::string& head, const std::vector<std::string>& cells) {
@@ -588,8 +630,8 @@ std::string bench_html(const BenchResult& result) {
                         result.rounds, result.seconds_each * 1000,
                         result.cpus.size() > 1 ? fmt::format("to the processors {} and {}, or both to {}", result.cpus[0], result.cpus[1], result.cpus[0])
                                                : fmt::format("both to processor {}", result.cpus[0]));
-    page += fmt::format("<li>The same program measured twice (A/A) was up to {:.0f} % apart in round trips and {:.0f} % in throughput: smaller differences mean nothing.</li>\n",
-                        noise_of(result, BenchMode::closed_loop) * 100, noise_of(result, BenchMode::throughput) * 100);
+    for (const std::string& caveat : caveats(result))
+        page += fmt::format("<li>{}</li>\n", escaped(caveat));
     page += fmt::format("<li>{}; the answer is sent when the whole question is there. docs/benchmark.md says more.</li>\n",
                         result.mine ? "Made of the student's own labs" : "Made of the labs' reference solutions");
     for (const auto& [what, why] : result.left_out)

@@ -116,8 +116,9 @@ std::string throughput(const BenchResult& result, Placement placement, const Sty
         row.push_back(first->knows_switches ? fmt::format("{:.3f}", first->involuntary / static_cast<double>(first->messages)) : "-");
         table.row(row);
     }
-    return heading(style, fmt::format("Throughput, {} (CPU and context switches of both sides a message of {})", name_of(placement),
-                                      size_text(smallest))) +
+    const bool requests = result.title == "07";
+    return heading(style, fmt::format("{}, {} (CPU and context switches of both sides a {} of {})", requests ? "Requests, one at a time from each client" : "Throughput",
+                                      name_of(placement), requests ? "request" : "message", size_text(smallest))) +
            table.text(style);
 }
 
@@ -140,7 +141,7 @@ std::string aims(const BenchResult& result, const Style& style) {
     const std::vector<Aim> all = aims_of(result);
     if (all.empty())
         return {};
-    std::string text = heading(style, "Aims of lab 05");
+    std::string text = heading(style, "Aims of lab " + result.title);
     for (const Aim& aim : all) {
         const auto [color, word] = aim.verdict == Aim::met      ? std::pair{style.good, "met"}
                                    : aim.verdict == Aim::level  ? std::pair{style.bold, "level"}
@@ -148,7 +149,8 @@ std::string aims(const BenchResult& result, const Style& style) {
                                                                 : std::pair{style.dim, "unknown"};
         text += fmt::format("  {}{}{} {}: {}\n", color, padded(word, 8), style.off, aim.what, aim.seen.empty() ? "not measured" : aim.seen);
     }
-    return text + "  'level': nearer to each other than the same program was to itself in this run\n";
+    const bool some_level = std::any_of(all.begin(), all.end(), [](const Aim& aim) { return aim.verdict == Aim::level; });
+    return text + (some_level ? "  'level': nearer to each other than the same program was to itself in this run\n" : "");
 }
 
 }  // namespace
@@ -157,7 +159,10 @@ std::string bench_text(const BenchResult& result, const Style& style) {
     std::string cpus = result.cpus.size() > 1 ? fmt::format("processors {} and {}, or {} alone", result.cpus[0], result.cpus[1], result.cpus[0])
                                               : fmt::format("processor {}; there is no second one to use", result.cpus[0]);
     std::string text = fmt::format("{}{}{}\n{} · {} · {} · {}\n", style.bold,
-                                   result.title.empty() ? "Every mechanism of the course" : "Lab 05: the ring beside libraries and floors", style.off,
+                                   result.title.empty()   ? "Every mechanism of the course"
+                                   : result.title == "05" ? "Lab 05: the ring beside libraries and floors"
+                                                          : "Lab 07: the server beside a bare one",
+                                   style.off,
                                    result.when, result.processor, result.kernel, cpus);
     text += fmt::format("{} round{} of {:.0f} ms each, interleaved, after a warm-up; {:.0f} s in all; {}\n", result.rounds, result.rounds == 1 ? "" : "s",
                         result.seconds_each * 1000, result.seconds_taken, result.mine ? "your own files" : "the reference solutions");
@@ -171,12 +176,9 @@ std::string bench_text(const BenchResult& result, const Style& style) {
         text += throughput(result, placement, style);
     }
     text += reliability(result, style);
-    text += heading(style, "Noise");
-    const double answers = noise_of(result, BenchMode::closed_loop), rates = noise_of(result, BenchMode::throughput);
-    text += answers + rates > 0 ? fmt::format("  the same program twice (A/A): round trips up to {:.0f} % apart, rates up to {:.0f} %; smaller "
-                                              "differences mean nothing\n",
-                                              answers * 100, rates * 100)
-                                : "  no control was measured\n";
+    text += heading(style, "How far to trust it");
+    for (const std::string& caveat : caveats(result))
+        text += fmt::format("  {}\n", caveat);
     text += aims(result, style);
     if (!result.left_out.empty())
         text += heading(style, "Left out");

@@ -68,6 +68,17 @@ struct DebugOptions {
     std::vector<std::string> commands;  ///< for gdb, instead of a person
 };
 
+struct ClassOptions {
+    std::string submissions, out;
+    std::vector<std::string> labs;     ///< empty: all
+    std::vector<std::string> formats;  ///< besides CSV and HTML
+    std::string isolation;             ///< the level to use; empty: the strongest
+    std::string require;               ///< the weakest level that will do
+    std::string seed;
+    unsigned jobs = 0;   ///< 0: one a processor
+    bool again = false;  ///< grade also what has not changed
+};
+
 int glance(const Repository& repository);
 int grade(const Repository& repository, const GradeOptions& options);
 int build_lab(const Repository& repository, const GradeOptions& options);
@@ -76,6 +87,7 @@ int hint(const Repository& repository, const std::string& lab, const std::string
          const std::string& track, bool all);
 int handout(const Repository& repository, const std::string& lab, const std::string& section);
 int debug(const Repository& repository, const DebugOptions& options);
+int class_grade(const Repository& repository, const ClassOptions& options);
 int update(const Repository& repository, const std::string& source);
 int trace(const Repository& repository, const TraceOptions& options);
 int reset(const Repository& repository, const std::string& lab, const std::string& track);

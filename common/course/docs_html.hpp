@@ -29,6 +29,15 @@ std::map<std::string, std::string> targets_of(const std::filesystem::path& tag_f
 void finish_pages(const std::filesystem::path& folder, const std::map<std::string, std::string>& targets,
                   const std::map<std::string, std::string>& namespaces);
 
+/// The tree of pages at the side. Doxygen's own has no place for pages below the main page, and leads to places on
+/// headers' pages that do not exist; so we write it.
+struct TreeNode {
+    std::string title, target;
+    std::vector<TreeNode> children;
+};
+TreeNode reference_tree(const std::map<std::string, std::string>& targets);
+void write_tree(const std::filesystem::path& folder, const TreeNode& root);
+
 /// Adds entries to the index that Doxygen's search reads.
 void extend_search(const std::filesystem::path& folder, const std::vector<SearchEntry>& entries);
 

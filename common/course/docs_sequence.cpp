@@ -14,7 +14,7 @@
 namespace course::site {
 namespace {
 
-constexpr double line_height = 17, font_size = 13, box_padding = 10, widest_text = 190, margin = 8;
+constexpr double line_height = 17, font_size = 13, box_padding = 10, widest_text = 200, margin = 8;
 
 std::vector<std::string> wrapped_lines(const std::string& text, double width) {
     std::vector<std::string> lines;
@@ -32,6 +32,21 @@ std::vector<std::string> wrapped_lines(const std::string& text, double width) {
             }
         }
         lines.push_back(line);
+    }
+    return lines;
+}
+
+double widest(const std::vector<std::string>& lines);
+
+// As few lines as `width` needs, but of about the same length.
+std::vector<std::string> balanced_lines(const std::string& text, double width) {
+    const std::vector<std::string> lines = wrapped_lines(text, width);
+    if (lines.size() < 2)
+        return lines;
+    for (double narrower = width - 10; narrower > 60; narrower -= 10) {
+        const std::vector<std::string> other = wrapped_lines(text, narrower);
+        if (other.size() > lines.size() || widest(other) > narrower)
+            return wrapped_lines(text, narrower + 10);
     }
     return lines;
 }
@@ -152,16 +167,16 @@ void Sequence::place() {
     for (Step& step : steps_) {
         const std::size_t first = std::min(step.from, step.to), last = std::max(step.from, step.to);
         if (step.kind == Step::message && first != last) {
-            step.lines = wrapped_lines(
+            step.lines = balanced_lines(
                 step.text, std::max(widest_text, participants_[last].x - participants_[first].x - 24));
             widen(first, last, widest(step.lines) + 28);
         } else if (step.kind == Step::message) {
-            step.lines = wrapped_lines(step.text, widest_text);
+            step.lines = balanced_lines(step.text, widest_text);
             if (first + 1 < participants_.size())
                 widen(first, first + 1, widest(step.lines) + 60);
         } else if (step.kind == Step::note) {
             const double span = participants_[last].x - participants_[first].x;
-            step.lines = wrapped_lines(step.text, std::max(widest_text, span));
+            step.lines = balanced_lines(step.text, std::max(widest_text, span));
         } else if (step.kind == Step::frame || step.kind == Step::divider) {
             step.lines = {step.text};
         }
@@ -258,7 +273,7 @@ std::string Sequence::svg() {
             marks += fmt::format("<rect class=\"note\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" "
                                  "height=\"{:.0f}\" rx=\"3\"/>",
                                  x, y, width, height + 8);
-            marks += lines_svg(step.lines, x + width / 2, y + font_size + 4, "middle");
+            marks += lines_svg(step.lines, x + width / 2, y + font_size + 4, "middle", "in-note");
             y += height + 20;
         } else if (step.kind == Step::frame) {
             frames.push_back({y, step.arrow});
@@ -292,7 +307,7 @@ std::string Sequence::svg() {
                         each.x, top, y);
     const double width = right_ - left_ + 2 * margin, height = y + margin;
     return fmt::format(
-        "<svg viewBox=\"{0:.0f} 0 {1:.0f} {2:.0f}\" width=\"{1:.0f}\" height=\"{2:.0f}\" role=\"img\" "
+        "<svg style=\"--width:{1:.0f}px\" viewBox=\"{0:.0f} 0 {1:.0f} {2:.0f}\" width=\"{1:.0f}\" height=\"{2:.0f}\" role=\"img\" "
         "aria-label=\"{3}\">{4}{5}{6}</svg>",
         left_ - margin, width, height, html_escaped(words()), lines, boxes, marks);
 }

@@ -55,6 +55,7 @@ public:
     }
 
     void write(const fs::path& folder, const fs::path& work);
+    TreeNode tree(const std::string& id) const;
     std::vector<SearchEntry> search_entries() const;
     std::map<std::string, std::string> namespaces() const;
     std::vector<std::string> headers() const;
@@ -117,6 +118,14 @@ void Pages::read_labs() {
             entry.name = capital(part[1]);
             entry.subtitle = part[2];
         }
+        // Where the title says the name alone, the first words in bold are the rest.
+        static const std::regex first_bold(R"(^\s*\*\*([^*]+)\*\* *)");
+        if (entry.subtitle.empty() && std::regex_search(page.markdown, part, first_bold)) {
+            entry.subtitle = trimmed(part[1].str());
+            if (ends_with(entry.subtitle, "."))
+                entry.subtitle.pop_back();
+            page.markdown = part.suffix();
+        }
         page.title = fmt::format("{} (lab {})", entry.name, lab.number);
         for (std::sregex_iterator found(page.markdown.begin(), page.markdown.end(), other_lab), end;
              found != end; ++found)
@@ -124,6 +133,8 @@ void Pages::read_labs() {
                 number < std::stoi(lab.number) &&
                 std::find(entry.builds_on.begin(), entry.builds_on.end(), number) == entry.builds_on.end())
                 entry.builds_on.push_back(number);
+        if (entry.builds_on.empty() && lab.number != "00")
+            entry.builds_on.push_back(0);
         labs_.push_back(entry);
         pages_.push_back(page);
     }
@@ -437,6 +448,14 @@ std::vector<std::string> Pages::headers() const {
     return files;
 }
 
+TreeNode Pages::tree(const std::string& id) const {
+    const auto found = std::find_if(pages_.begin(), pages_.end(), [&](const Page& p) { return p.id == id; });
+    TreeNode node{found->title, id + ".html", {}};
+    for (const std::string& child : found->children)
+        node.children.push_back(tree(child));
+    return node;
+}
+
 std::vector<SearchEntry> Pages::search_entries() const {
     std::vector<SearchEntry> entries;
     const auto add = [&](const std::string& title, const std::string& target, const std::string& scope) {
@@ -540,7 +559,7 @@ Site build_site(const Repository& repository, Edition edition) {
 
     const fs::path warnings = folder / "warnings.txt";
     std::vector<std::string> input = pages.headers();
-    input.insert(input.begin(), folder / "pages");
+    input.insert(input.begin(), {(folder / "pages").string(), "docs/namespaces.dox"});
     std::vector<std::string> extra{std::string(theme) + "/doxygen-awesome-darkmode-toggle.js",
                                    "docs/theme/course.js"};
     for (const std::string& picture : pages.pictures())
@@ -564,7 +583,12 @@ Site build_site(const Repository& repository, Edition edition) {
         throw Failure(exit_code::machine,
                       fmt::format("doxygen made no site in {}; its last words: {}", folder.string(),
                                   site.warnings.empty() ? "none" : site.warnings.back()));
-    finish_pages(site.folder, targets_of(folder / "symbols.tag", repository.root), pages.namespaces());
+    const std::map<std::string, std::string> targets = targets_of(folder / "symbols.tag", repository.root);
+    finish_pages(site.folder, targets, pages.namespaces());
+    TreeNode tree = pages.tree("index");
+    tree.title = "IPC Labs";
+    tree.children.push_back(reference_tree(targets));
+    write_tree(site.folder, tree);
     extend_search(site.folder, pages.search_entries());
     for (const fs::directory_entry& entry : fs::directory_iterator(site.folder))
         site.pages += entry.path().extension() == ".html";

@@ -131,6 +131,23 @@ int run(int argc, char** argv) {
         ->take_all()
         ->allow_extra_args(false);
 
+    CLI::App* of_class = app.add_subcommand("class", "for instructors");
+    of_class->require_subcommand(1);
+    ClassOptions grading_class;
+    sub = verb(*of_class, "grade", "grade a folder of submissions, each in a sandbox",
+               [&](const Repository& r) { return class_grade(r, grading_class); });
+    sub->add_option("submissions", grading_class.submissions, "a folder with a folder, zip or tar for each student")->required();
+    sub->add_option("--out", grading_class.out, "where the results go; unchanged submissions in it are not graded again")->required();
+    sub->add_option("--lab", grading_class.labs, "only this lab; may be given again")->take_all()->allow_extra_args(false);
+    sub->add_option("--format", grading_class.formats, "results also as gradescope, classroom50, autolab, prairielearn, junit or vpl; may be given again")
+        ->take_all()
+        ->allow_extra_args(false);
+    sub->add_option("--isolation", grading_class.isolation, "namespaces, user or none (default: the strongest to be had)");
+    sub->add_option("--require", grading_class.require, "fail unless the isolation is at least this");
+    sub->add_option("--jobs", grading_class.jobs, "submissions graded at once (default: one a processor)")->check(CLI::Range(1, 256));
+    sub->add_option("--seed", grading_class.seed, "the same random payloads for everybody");
+    sub->add_flag("--again", grading_class.again, "grade also what has not changed");
+
     std::string update_source;
     sub = verb(app, "update", "bring in a new version of the course; your own files are not touched",
                [&](const Repository& r) { return update(r, update_source); });

@@ -3,6 +3,7 @@
 
 #include "build.hpp"
 #include "commands.hpp"
+#include "docs_gates.hpp"
 #include "failure.hpp"
 #include "lab_gates.hpp"
 #include "load.hpp"
@@ -119,6 +120,8 @@ int test(const Repository& repository, const TestOptions& asked) {
     if (options.labs.empty())
         for (const Track track : tracks)
             run_unit_tests(test_run, track);
+    if (options.labs.empty())
+        check_docs(test_run);
     std::vector<std::pair<Lab, Track>> checked;
     std::vector<SummaryRow> rows;
     for (const Lab& lab : labs)

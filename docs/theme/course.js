@@ -20,6 +20,22 @@ document.addEventListener("DOMContentLoaded", () => {
         content.setAttribute("tabindex", "-1");
     }
 
+    // On a phone the table of contents would fill the screen: it opens when its title is pressed.
+    const contents = document.querySelector(".toc");
+    if (contents && window.matchMedia("(max-width: 767px)").matches) {
+        const title = contents.querySelector("h2");
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = title.textContent + " ▾";
+        button.setAttribute("aria-expanded", "false");
+        title.replaceChildren(button);
+        contents.classList.add("folded");
+        button.addEventListener("click", () => {
+            const folded = contents.classList.toggle("folded");
+            button.setAttribute("aria-expanded", String(!folded));
+        });
+    }
+
     // A button that copies the commands of a transcript, without prompts and answers.
     for (const block of document.querySelectorAll("pre.text")) {
         const commands = [...block.querySelectorAll(".command")].map(line => line.textContent);

@@ -33,7 +33,10 @@ Subject Desk::copies(std::vector<std::string> arguments, const std::string& inpu
 void Desk::gets(const std::string& type, const std::string& bytes, const Mistake& otherwise) {
     const std::optional<std::string> got = ask(type, otherwise);
     stage_.require(got.has_value(), {"another program pastes " + type, "the lab program refuses to give it", "", "", otherwise});
-    stage_.require(*got == bytes, {"another program that pastes " + type + " gets what was copied", difference(*got, bytes), "", "", otherwise});
+    // Without a NUL behind it some systems take the last character for it, others read on.
+    const bool cut = windows && type == "text/plain" && bytes.starts_with(*got) && bytes.size() - got->size() <= 4;
+    stage_.require(*got == bytes, {"another program that pastes " + type + " gets what was copied", difference(*got, bytes), "", "",
+                                   cut ? "text-without-nul" : otherwise});
 }
 
 }  // namespace peers
@@ -56,6 +59,8 @@ std::string lines(const std::vector<std::string>& texts) {
     return all;
 }
 
+std::string listed(const std::vector<std::string>& types) { return types.empty() ? "nothing is on offer" : lines(types); }
+
 void by_hand(Stage& stage, const std::string& shell, const std::string& cmd) { stage.by_hand(windows ? cmd : shell); }
 
 // It ends with exit code 1 and words on standard error, and prints nothing.
@@ -63,6 +68,14 @@ void is_refused(Stage& stage, Subject& lab, const Mistake& otherwise) {
     lab.exits(1, otherwise);
     stage.require(lab.output().empty(), {"nothing is printed, since there is nothing to print", shown(lab.output()), "", "", otherwise});
     stage.require(!lab.errors().empty(), {"standard error says what was wrong", "nothing", "", "", otherwise});
+}
+
+// It is blocked until somebody wakes it, and does not come back by itself to look. Only where that can be told for sure.
+void waits_without_end(Stage& stage, Subject& lab) {
+    bool still = windows;
+    for (int look = 0; !still && look < 20; ++look)
+        still = !lab.process().stillness().empty() || lab.process().wait(Deadline::in(milliseconds(10)));
+    stage.require(still, {"it waits until it is told", "it waits with a timeout, to look by itself", "", "", "polls"});
 }
 
 void wrong_usage(Desk& desk, std::vector<std::string> arguments) {
@@ -198,7 +211,7 @@ CASE("4.6 copy gives its input to everybody who asks and as often as they ask" *
     desk.gets("text/plain", text);
     desk.gets_all_forms_of(text);
     const std::vector<std::string> offered = desk.types();
-    stage.require(offered == std::vector<std::string>{"text/plain"}, {"text is on offer", lines(offered), "", "", ""});
+    stage.require(offered == std::vector<std::string>{"text/plain"}, {"text is on offer", listed(offered), "", "", ""});
     for (int i = 0; i < 3; ++i)
         desk.gets("text/plain", text, "serves-once");
     lab.idles();
@@ -269,7 +282,7 @@ CASE("4.9 html goes both ways" * points(6) * section("html-and-its-header") *
     paste.exits(0);
     Subject lab = desk.copies({"--type", "text/html"}, ours);
     const std::vector<std::string> offered = desk.types();
-    stage.require(offered == std::vector<std::string>{"text/html"}, {"text/html is on offer, and nothing else", lines(offered), "", "", "says-it-is-text"});
+    stage.require(offered == std::vector<std::string>{"text/html"}, {"text/html is on offer, and nothing else", listed(offered), "", "", "says-it-is-text"});
     desk.gets("text/html", ours, windows ? "counts-characters" : "");
     desk.copy({{"text/plain", "x"}});
     lab.exits(0, "stays-when-lost");
@@ -285,7 +298,7 @@ CASE("4.10 one copy offers several types and gives each to whoever asks for it" 
     Subject lab = desk.copies({"--type", "text/html", "--type", own, "--type", "text/plain"}, text);
     const std::vector<std::string> expected = {"text/html", own, "text/plain"};
     const std::vector<std::string> offered = desk.types();
-    stage.require(offered == expected, {"on offer: " + lines(expected), lines(offered), "", "", "offers-one-only"});
+    stage.require(offered == expected, {"on offer: " + lines(expected), listed(offered), "", "", "offers-one-only"});
     Subject types = desk.start({"types"});
     types.prints(lines(expected));
     types.exits(0);
@@ -311,7 +324,7 @@ CASE("4.11 what a command makes is made only when somebody asks and only once" *
     lab.ready("renders-at-once");
     lab.idles();
     const std::vector<std::string> offered = desk.types();
-    stage.require(offered == std::vector<std::string>{"text/html", "text/plain"}, {"both types are on offer", lines(offered), "", "", ""});
+    stage.require(offered == std::vector<std::string>{"text/html", "text/plain"}, {"both types are on offer", listed(offered), "", "", ""});
     stage.require(!maker.is_started(), {"the command is run only when somebody pastes", "it runs already", "", "", "renders-at-once"});
     Subject paste = desk.start({"paste"});
     maker.started();
@@ -334,6 +347,7 @@ CASE("4.12 a promise that cannot be kept is refused and the service goes on" * p
            "Catch it, say it on standard error, refuse (property None; on Windows set nothing), and go on with the loop.")) {
     by_hand(stage, "lab-04 copy -- false & xclip -selection clipboard -o; jobs", "lab-04 copy -- cmd /c exit 1");
     Desk desk(stage);
+    stage.recognise("got: it ended before that", "failed-promise-ends-it");
     // One command that fails, and one that is not there.
     for (const std::string& command : {puppet_program(), "no-such-command-" + stage.random().word(8)}) {
         Subject lab = desk.start({"copy", "--", command, "no-such-endpoint"});
@@ -345,7 +359,7 @@ CASE("4.12 a promise that cannot be kept is refused and the service goes on" * p
         Subject paste = desk.start({"paste"});
         is_refused(stage, paste, "failed-promise-ends-it");
         const std::vector<std::string> offered = desk.types("failed-promise-ends-it");
-        stage.require(offered == std::vector<std::string>{"text/plain"}, {"text/plain is still on offer", lines(offered), "", "", "failed-promise-ends-it"});
+        stage.require(offered == std::vector<std::string>{"text/plain"}, {"text/plain is still on offer", listed(offered), "", "", "failed-promise-ends-it"});
         desk.copy({{"text/plain", "x"}});
         lab.exits(0, "failed-promise-ends-it");
         stage.require(!lab.errors().empty(), {"standard error says that the command has failed", "nothing", "", "", "failed-promise-unsaid"});
@@ -357,6 +371,7 @@ CASE("4.13 watch says a line at every change and does nothing in between" * poin
            "You cannot look often enough, and need not look at all: the system tells whoever has asked to be told.",
            "X11: the XFIXES extension, with xcb_xfixes_query_version first. Windows: AddClipboardFormatListener and WM_CLIPBOARDUPDATE.")) {
     by_hand(stage, "lab-04 watch & echo one | xclip -selection clipboard; xsel -b -c", "lab-04 watch");
+    stage.patience(milliseconds(6000));  // who looks now and then never stands still
     Desk desk(stage);
     const std::string text = stage.random().word(10);
     desk.copy({{"text/plain", text}});
@@ -364,6 +379,7 @@ CASE("4.13 watch says a line at every change and does nothing in between" * poin
     Subject lab = desk.start({"watch", "--count", counted ? "6" : "4"});
     lab.ready();
     lab.idles("polls");
+    waits_without_end(stage, lab);
     works_alone(stage, lab);
     desk.gets("text/plain", text);  // a paste is no change
     const Mistake unheard = windows ? "misses-changes" : "misses-changes, extension-not-introduced";
@@ -380,8 +396,9 @@ CASE("4.13 watch says a line at every change and does nothing in between" * poin
         desk.copy({{"text/plain", stage.random().word(10)}});
         desk.copy({{"text/plain", stage.random().word(10)}});
         lab.process().resume();
+        for (int i = 0; i < 2; ++i)
+            stage.require(lab.line("misses-changes") == "copied", {"copied", "something else", "", "", "misses-changes"});
     }
-    lab.ends("misses-changes, polls");
     lab.exits(0);
     lab.prints(counted ? "ready\ncopied\ncopied\nemptied\ncopied\ncopied\ncopied\n" : "ready\ncopied\ncopied\nemptied\ncopied\n");
 }

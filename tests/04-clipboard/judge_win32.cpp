@@ -292,6 +292,9 @@ void Desk::empty() {
 
 std::optional<std::string> Desk::ask(const std::string& type, const Mistake& otherwise) {
     const auto seen = look(stage_, format_of(type), otherwise.empty() ? "never-closes" : otherwise);
+    stage_.require(seen->there || !otherwise.empty() || !IsClipboardFormatAvailable(format_of(type)) || GetClipboardOwner(),
+                   {"the clipboard has an owner that it can ask for " + type, "nobody owns it: who empties it has opened it without a window", "", "",
+                    "opens-without-window"});
     if (!seen->there)
         return std::nullopt;
     if (type == "text/html")
@@ -428,7 +431,7 @@ CASE("4.20 a copy that is asked to stop keeps its promise first" * points(5) * s
     lab.process().interrupt();
     lab.exits(0, "killed-by-ctrl-c");
     for (const std::string& type : {std::string("text/plain"), own, std::string("text/html")})
-        desk.gets(type, text, "promise-dies-with-owner");
+        desk.gets(type, text, "promise-dies-with-owner, killed-by-ctrl-c");
     // One that owns nothing any more has nothing to keep.
     Subject second = desk.copies({}, text);
     desk.copy({{"text/plain", "x"}});
@@ -446,9 +449,9 @@ CASE("4.21 copy keeps the clipboard closed while it waits and watch does too" * 
     Subject watch = desk.start({"watch", "--count", "2"});
     watch.ready();
     Subject lab = desk.copies({}, text);
+    desk.gets("text/plain", text, "never-closes");
     const std::string first = watch.line("misses-changes");
     stage.require(first == "copied", {"copied", shown(first), "", "", "misses-changes"});
-    desk.gets("text/plain", text, "never-closes");
     lab.idles();
     watch.idles("polls");
     desk.copy({{"text/plain", "x"}});

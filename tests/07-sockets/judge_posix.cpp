@@ -117,7 +117,7 @@ CASE("7.3 call is not disturbed by signals nor by a server that is slow to liste
     Subject lab = stage.start({"call", "--timeout", "60000", listener.text(), text, "again"});
     Conversation connection = listener.accept();
     const auto disturb = [&] {
-        lab.idles("spins-on-a-full-socket");
+        rests(stage, lab, "spins-on-a-full-socket");
         ::kill(static_cast<pid_t>(lab.process().id()), SIGUSR1);
     };
     connection.receive(4, "a request: 4 bytes with its length");
@@ -165,7 +165,7 @@ CASE("7.21 without a descriptor for one more client serve goes on with those tha
         clients.back().send(frame(texts.emplace_back(stage.random().word(8))));
     }
     clients[0].answered(texts[0], "out-of-descriptors-is-the-end");
-    served.lab.idles("spins-without-descriptors");
+    rests(stage, served.lab, "spins-without-descriptors");
     clients[0].asks(stage.random().word(8), "out-of-descriptors-is-the-end");
     // One leaves, the next comes in, until all have been there.
     for (std::size_t i = 1; i < clients.size(); ++i) {

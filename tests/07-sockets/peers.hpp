@@ -442,6 +442,9 @@ struct Served {
 /// Starts `serve` and waits until it is ready.
 Served serve(Stage& stage, std::vector<std::string> options = {"--port", "0"});
 
+/// Subject::idles(), and it does not even want to run: on a busy machine who burns the processor may get little of it.
+void rests(Stage& stage, Subject& lab, const Mistake& otherwise = "busy-waiting");
+
 /// The end of a case that is not about how a server stops: it must be alive still.
 void put_away(Stage& stage, Subject& lab, const Mistake& otherwise = "dies-with-its-client");
 

@@ -89,7 +89,9 @@ CASE("8.4 a name that is a path is refused" * points(on(2, 3)) * section("anothe
            "Allow what you know to be good (letters, digits, - _ . :, a letter or digit first) and refuse the rest with EINVAL / ERROR_INVALID_NAME.")) {
     by_hand(stage, "lab-08 install ../hello; echo $?", "lab-08 install ..\\hello & echo %ERRORLEVEL%");
     Definitions manager(stage);
-    const std::string word = stage.random().word(9);
+    const std::string word = stage.random().word(9), good = stage.name("svc") + "_1.x:Y";
+    manager.run("install", good).exits(0);
+    manager.run("remove", good).exits(0);
     for (const std::string& bad : {"../" + word, word + "/x", word + " x", "." + word, word + "\\x", word + "%n", "-" + word, std::string(201, 'x')})
         for (const char* verb : {"install", "remove", "status", "start"}) {
             if (verb != std::string("install") && bad != word + "/x")
@@ -199,6 +201,10 @@ CASE("8.12 a start that fails is told as a failure" * points(on(3, 4)) * section
     by_hand(stage, "lab-08 run hello --config /nowhere --runtime run; echo $?", "lab-08 install hello --config C:\\nowhere & lab-08 start hello & sc query hello");
     const std::string nonsense = stage.random().word(12);
     Service service(stage, "");
+    service.begin();
+    service.ready("never-ready");
+    service.tell_to_stop();
+    service.stopped();
     service.configure("greeting = x\n" + nonsense + "\n");
     service.begin();
     service.failed("failure-not-told");

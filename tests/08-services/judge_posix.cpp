@@ -286,6 +286,10 @@ void Service::begin() {
         how.environment.try_emplace(name, std::nullopt);
     if (state_->manager)
         how.environment["NOTIFY_SOCKET"] = state_->manager->path();
+    while (state_->manager && state_->manager->receive()) {
+        // what an earlier life has told
+    }
+    state_->notices.clear();
     ::umask(0);  // as in a service that nobody has given one
     state_->lab.emplace(state_->stage.start({"run", state_->name, "--config", state_->config, "--log", state_->log, "--runtime", state_->runtime}, how));
 }
@@ -1242,11 +1246,19 @@ CASE("8.25 what systemctl refuses is refused" * points(2) * section("systemctl")
     stage.by_hand("lab-08 start no-such-service; echo $?");
     const std::string name = stage.name("svc"), words = stage.random().word(10);
     Systemctl systemctl(stage);
-    systemctl.answer = [&](const Words&) { return Answer{5, "", "Failed to start " + name + ".service: " + words + "\n"}; };
+    bool refuses = false;
+    systemctl.answer = [&](const Words& call) {
+        return !refuses ? shown_properties(is_call(call, "show") ? call : Words{"show"}, {{"ActiveState", "active"}, {"LoadState", "loaded"}, {"MainPID", "77"}, {"StatusText", ""}}) : Answer{5, "", "Failed to start " + name + ".service: " + words + "\n"};
+    };
     Start how;
     how.no_input = true;
     how.environment["PATH"] = systemctl.folder();
     for (const char* verb : {"start", "stop", "reload", "status"}) {
+        refuses = false;
+        Subject good = stage.start({verb, name}, how);
+        systemctl.serve(good);
+        good.exits(0);
+        refuses = true;
         Subject lab = stage.start({verb, name}, how);
         systemctl.serve(lab);
         lab.exits(1, "systemctl-failure-lost");

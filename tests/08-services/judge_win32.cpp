@@ -138,7 +138,7 @@ struct Service::State {
 
     // What can be told of it from outside: it is no child of ours.
     std::string note() const {
-        std::string text = "the manager sees " + text_of(status());
+        std::string text = "the manager was asked to start 'lab-08 run " + name + " --config … --log …', and sees " + text_of(status());
         if (process_over()) {
             DWORD code = 0;
             GetExitCodeProcess(process.get(), &code);
@@ -230,9 +230,16 @@ private:
     ipc::unique_handle mutex_;
 };
 
-// By hand it must refuse: so we learn, and can see, whether it goes to the dispatcher at all.
+// By hand it must refuse: so we learn whether it goes to the dispatcher at all, and whether it has been written.
 void is_no_program_for_hands(Stage& stage, const std::string& name) {
-    Subject lab = stage.start({"run", name});
+    StartRequest request;
+    request.command = {program(), "run", name};
+    request.directory = stage.folder();
+    Process process = Process::start(std::move(request));
+    if (process.wait(Deadline::in(milliseconds(static_cast<long long>(3'000 * stage.time_scale())))) && process.ended().how == Ended::How::exited && process.ended().code == 1)
+        return;
+    process.end_tree();
+    Subject lab = stage.start({"run", name});  // again, for the student to see
     const Ended how = lab.ends("no-dispatcher");
     stage.require(how.how == Ended::How::exited && how.code == 1, {"started by hand, run goes to the dispatcher, which refuses: exit code 1", how.text(), "", "", "no-dispatcher"});
 }
@@ -608,7 +615,7 @@ CASE("8.6 the entry has the service restarted after a failure" * points(2) * sec
      hints("Nobody is there at night. Who starts the service again when it has crashed?",
            "The manager, if the entry asks for it.",
            "ChangeServiceConfig2W with SERVICE_CONFIG_FAILURE_ACTIONS and an SC_ACTION_RESTART; the handle needs SERVICE_START for that.") *
-     windows_only("Wine forgets the failure actions of a service")) {
+     windows_only("Wine does not tell the failure actions of a service")) {
     stage.by_hand("lab-08 install hello & sc qfailure hello");
     Definitions manager(stage);
     const std::string name = stage.name("svc");
@@ -628,11 +635,18 @@ CASE("8.13 started by hand it says what to type instead" * points(3) * section("
            "ERROR_FAILED_SERVICE_CONTROLLER_CONNECT: throw it, with 'type: lab-08 install NAME and lab-08 start NAME'.")) {
     stage.by_hand("lab-08 run hello & echo %ERRORLEVEL%");
     const std::string name = stage.name("svc");
-    const Turn turn;
-    Subject lab = stage.start({"run", name});
-    lab.exits(1, "no-dispatcher");
-    lab.complains("start " + name, "no-word-on-what-to-type");
-    lab.prints("");
+    {
+        const Turn turn;
+        Subject lab = stage.start({"run", name});
+        lab.exits(1, "no-dispatcher");
+        lab.complains("start " + name, "no-word-on-what-to-type");
+        lab.prints("");
+    }
+    Service service(stage, stage.random().word(8));
+    service.begin();  // by the manager, and now it runs
+    service.ready("never-ready");
+    service.tell_to_stop();
+    service.stopped();
 }
 
 CASE("8.14 it takes orders when it runs and none before" * points(3) * section("orders") *
@@ -701,9 +715,9 @@ namespace {
 
 // It has no reason to end: whoever does, does so within this time.
 void goes_on(Stage& stage, Subject& lab, const std::string& what, const Mistake& otherwise) {
-    lab.idles(otherwise);
     const bool over = lab.process().wait(Deadline::in(milliseconds(static_cast<long long>(500 * stage.time_scale()))));
     stage.require(!over, {what, "it ended", "", "", otherwise});
+    lab.idles(otherwise);
 }
 
 }  // namespace

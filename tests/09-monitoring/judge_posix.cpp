@@ -11,6 +11,7 @@
 #include <fstream>
 #include <linux/sched.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -142,6 +143,22 @@ double judge::resident_mebibytes(std::uint32_t process) {
     statm >> all >> resident;
     return resident * static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
+
+bool judge::freeze(std::uint32_t process) {
+    if (::kill(static_cast<pid_t>(process), SIGSTOP) != 0)
+        return false;
+    // It is stopped when /proc says so; a signal is only a request.
+    for (std::string line;;) {
+        std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
+        if (!std::getline(stat, line) || line.find(") Z ") != std::string::npos)
+            return false;
+        if (line.find(") T ") != std::string::npos)
+            return true;
+        ::sched_yield();
+    }
+}
+
+void judge::thaw(std::uint32_t process) { ::kill(static_cast<pid_t>(process), SIGCONT); }
 
 // ---- the cases --------------------------------------------------------------------------------------------------------
 

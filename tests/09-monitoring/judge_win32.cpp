@@ -124,6 +124,21 @@ double judge::resident_mebibytes(std::uint32_t process) {
     return static_cast<double>(counters.WorkingSetSize) / (1 << 20);
 }
 
+bool judge::freeze(std::uint32_t process) {
+    bool any = false;
+    for (const DWORD id : nt::threads_of(process)) {
+        const ipc::unique_handle thread(OpenThread(THREAD_SUSPEND_RESUME, FALSE, id));
+        any = (thread && SuspendThread(thread.get()) != static_cast<DWORD>(-1)) || any;
+    }
+    return any;
+}
+
+void judge::thaw(std::uint32_t process) {
+    for (const DWORD id : nt::threads_of(process))
+        if (const ipc::unique_handle thread(OpenThread(THREAD_SUSPEND_RESUME, FALSE, id)); thread)
+            ResumeThread(thread.get());
+}
+
 // ---- the cases --------------------------------------------------------------------------------------------------------
 
 EXERCISE("Exercise 1: a process, seen from outside") {

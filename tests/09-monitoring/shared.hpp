@@ -90,6 +90,10 @@ private:
 /// Physical memory that a process has now, in MiB.
 double resident_mebibytes(std::uint32_t process);
 
+/// Stops a process where it stands, or lets it go on. False: there is none any more.
+bool freeze(std::uint32_t process);
+void thaw(std::uint32_t process);
+
 // ---- what the lab program prints --------------------------------------------------------------------------------------
 
 inline std::vector<std::string> words_of(const std::string& line) {

@@ -308,7 +308,8 @@ OpenLoop open_loop(std::uint64_t count, nanoseconds interval, const RoundTrip& r
     OpenLoop took;
     clock::time_point due = clock::now();
     for (; count > 0; --count, due += interval) {
-        std::this_thread::sleep_until(due);
+        while (clock::now() < due)  // it may wake up early
+            std::this_thread::sleep_until(due);
         const clock::time_point sent = clock::now();
         round_trip();
         const clock::time_point back = clock::now();
