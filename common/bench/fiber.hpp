@@ -3,8 +3,9 @@
 /// @file
 /// Two calls that wait, taking turns in one thread.
 ///
-/// The ring's send() and receive() each call us back from within; a ping-pong has to leave one to go on with the other.
-/// Two threads would do, but then handing the turn over costs a wake-up in each process, as much as the ring itself.
+/// The ring's send() and receive() each call us back from within; a ping-pong has to leave one to go on with
+/// the other. Two threads would do, but then handing the turn over costs a wake-up in each process, as much
+/// as the ring itself.
 
 #include <exception>
 #include <functional>

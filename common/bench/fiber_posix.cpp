@@ -1,5 +1,5 @@
-// A stack of its own comes from makecontext(); the switches are _setjmp() and _longjmp(), because swapcontext() makes a
-// system call each time, to exchange signal masks that are the same.
+// A stack of its own comes from makecontext(); the switches are _setjmp() and _longjmp(), because
+// swapcontext() makes a system call each time, to exchange signal masks that are the same.
 
 #include "fiber.hpp"
 
@@ -26,7 +26,8 @@ struct Fiber::State {
     void jump_in();
     void check_thread() const {
         if (std::this_thread::get_id() != thread)
-            throw std::logic_error("called back from another thread than the one that called: that can not be measured");
+            throw std::logic_error(
+                "called back from another thread than the one that called: that can not be measured");
     }
 };
 
@@ -38,7 +39,9 @@ Fiber::Fiber(std::function<void()> body) : state_(std::make_unique<State>()) {
 
 Fiber::~Fiber() = default;
 
-bool Fiber::ended() const { return state_->ended; }
+bool Fiber::ended() const {
+    return state_->ended;
+}
 
 void Fiber::enter() {
     state_->check_thread();

@@ -18,7 +18,8 @@ struct Fiber::State {
 
     void check_thread() const {
         if (GetCurrentThreadId() != thread)
-            throw std::logic_error("called back from another thread than the one that called: that can not be measured");
+            throw std::logic_error(
+                "called back from another thread than the one that called: that can not be measured");
     }
     static void CALLBACK run(void* parameter) {
         State& state = *static_cast<State*>(parameter);
@@ -45,7 +46,9 @@ Fiber::~Fiber() {
     ConvertFiberToThread();
 }
 
-bool Fiber::ended() const { return state_->ended; }
+bool Fiber::ended() const {
+    return state_->ended;
+}
 
 void Fiber::enter() {
     state_->check_thread();

@@ -1,8 +1,8 @@
 #pragma once
 
 /// @file
-/// The ping-pong of the floors: two copies each way through shared memory, and `Wait` to know when. No mechanism that
-/// carries messages by shared memory can be faster by more than what it overlaps.
+/// The ping-pong of the floors: two copies each way through shared memory, and `Wait` to know when. No
+/// mechanism that carries messages by shared memory can be faster by more than what it overlaps.
 
 #include "program.hpp"
 #include "shared_area.hpp"

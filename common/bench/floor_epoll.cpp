@@ -1,5 +1,5 @@
-// The floor of a server for many: epoll, and each client gets back what it has sent, as it comes. No frames, no limits, no
-// care for anybody who is slow or hostile.
+// The floor of a server for many: epoll, and each client gets back what it has sent, as it comes. No frames,
+// no limits, no care for anybody who is slow or hostile.
 
 #include "ipc/error.hpp"
 #include "ipc/handle.hpp"
@@ -55,7 +55,8 @@ ipc::unique_file listening() {
 
 void server(const Setting& setting) {
     Incoming incoming(setting);
-    const ipc::unique_file epoll(ipc::check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")), listener = listening();
+    const ipc::unique_file epoll(ipc::check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
+        listener = listening();
     watch(epoll.get(), listener.get());
     std::array<epoll_event, 256> events;
     std::array<char, 65536> buffer;
@@ -89,4 +90,6 @@ void server(const Setting& setting) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv, client, server); }
+int main(int argc, char** argv) {
+    return run(argc, argv, client, server);
+}

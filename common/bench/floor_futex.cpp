@@ -19,4 +19,6 @@ struct Futex {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run(argc, argv, bench::floor_client<Futex>, bench::floor_server<Futex>); }
+int main(int argc, char** argv) {
+    return bench::run(argc, argv, bench::floor_client<Futex>, bench::floor_server<Futex>);
+}

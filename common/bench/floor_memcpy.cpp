@@ -20,4 +20,6 @@ void copy(const bench::Setting& setting) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run(argc, argv, copy, copy); }
+int main(int argc, char** argv) {
+    return bench::run(argc, argv, copy, copy);
+}

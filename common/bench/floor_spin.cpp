@@ -1,4 +1,5 @@
-// The floor of all that spins: a cache line that two processors write in turn, and the copies. It needs two processors.
+// The floor of all that spins: a cache line that two processors write in turn, and the copies. It needs two
+// processors.
 
 #include "floor_common.hpp"
 #if defined(__x86_64__) || defined(__i386__)
@@ -17,7 +18,9 @@ void relax() {
 }
 
 struct Spin {
-    static void tell(std::atomic<std::uint32_t>& word, std::uint32_t value) { word.store(value, std::memory_order_release); }
+    static void tell(std::atomic<std::uint32_t>& word, std::uint32_t value) {
+        word.store(value, std::memory_order_release);
+    }
     static void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t value) {
         while (word.load(std::memory_order_acquire) != value)
             relax();
@@ -26,4 +29,6 @@ struct Spin {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run(argc, argv, bench::floor_client<Spin>, bench::floor_server<Spin>); }
+int main(int argc, char** argv) {
+    return bench::run(argc, argv, bench::floor_client<Spin>, bench::floor_server<Spin>);
+}

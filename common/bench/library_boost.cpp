@@ -1,5 +1,5 @@
-// boost::interprocess::message_queue: one queue for a stream, two for round trips. As deep as the ring of lab 05, 1 MiB,
-// but at least two messages.
+// boost::interprocess::message_queue: one queue for a stream, two for round trips. As deep as the ring of lab
+// 05, 1 MiB, but at least two messages.
 
 #include "link.hpp"
 #include <algorithm>
@@ -31,7 +31,8 @@ public:
 private:
     message_queue opened(const std::string& name, const Setting& setting) const {
         if (makes_)
-            return {create_only, name.c_str(), std::max<std::size_t>(2, (1 << 20) / setting.size), setting.size};
+            return {create_only, name.c_str(), std::max<std::size_t>(2, (1 << 20) / setting.size),
+                    setting.size};
         return {open_only, name.c_str()};
     }
     std::string there_name_, back_name_;
@@ -41,4 +42,6 @@ private:
 
 }  // namespace
 
-int main(int argc, char** argv) { return run_link<Queues>(argc, argv); }
+int main(int argc, char** argv) {
+    return run_link<Queues>(argc, argv);
+}

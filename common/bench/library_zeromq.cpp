@@ -15,7 +15,8 @@ void check(int result, const char* call) {
 
 class Socket {
 public:
-    Socket(const Setting& setting, bool binds) : context_(zmq_ctx_new()), socket_(zmq_socket(context_, ZMQ_PAIR)) {
+    Socket(const Setting& setting, bool binds)
+        : context_(zmq_ctx_new()), socket_(zmq_socket(context_, ZMQ_PAIR)) {
         const std::string address = "ipc://" + setting.path("zeromq");
         check(binds ? zmq_bind(socket_, address.c_str()) : zmq_connect(socket_, address.c_str()), "ZeroMQ");
     }
@@ -24,8 +25,12 @@ public:
         zmq_ctx_term(context_);
     }
     Socket(const Socket&) = delete;
-    void send(std::string_view message) { check(zmq_send(socket_, message.data(), message.size(), 0), "zmq_send"); }
-    void receive(std::string& message) { check(zmq_recv(socket_, message.data(), message.size(), 0), "zmq_recv"); }
+    void send(std::string_view message) {
+        check(zmq_send(socket_, message.data(), message.size(), 0), "zmq_send");
+    }
+    void receive(std::string& message) {
+        check(zmq_recv(socket_, message.data(), message.size(), 0), "zmq_recv");
+    }
 
 private:
     void *context_, *socket_;
@@ -33,4 +38,6 @@ private:
 
 }  // namespace
 
-int main(int argc, char** argv) { return run_link<Socket>(argc, argv); }
+int main(int argc, char** argv) {
+    return run_link<Socket>(argc, argv);
+}

@@ -3,8 +3,8 @@
 /// @file
 /// The client and the server of every mechanism that sends and receives whole messages by calls that wait.
 ///
-/// A Link is constructed from (setting, is_server), has send(std::string_view) and receive(std::string&), which fills the
-/// string it is given, as long as a message is. The server's is made first.
+/// A Link is constructed from (setting, is_server), has send(std::string_view) and receive(std::string&),
+/// which fills the string it is given, as long as a message is. The server's is made first.
 
 #include "program.hpp"
 

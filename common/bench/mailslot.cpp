@@ -1,4 +1,5 @@
-// Lab 03: a slot for each side. post() looks the other's slot up for every message; that is what the contract offers.
+// Lab 03: a slot for each side. post() looks the other's slot up for every message; that is what the contract
+// offers.
 
 #include "link.hpp"
 #include "mailslots.hpp"
@@ -14,12 +15,14 @@ class Slots {
 public:
     Slots(const Setting& setting, bool server)
         : other_(setting.name + (server ? ".client" : ".server")),
-          slot_(mailslots::open_slot((keep_apart(setting), setting.name + (server ? ".server" : ".client")))) {}
+          slot_(
+              mailslots::open_slot((keep_apart(setting), setting.name + (server ? ".server" : ".client")))) {}
     ~Slots() { mailslots::close_slot(slot_); }
     Slots(const Slots&) = delete;
 
     void send(std::string_view message) {
-        if (const mailslots::Delivery delivery = mailslots::post(other_, message, soon()); delivery != mailslots::Delivery::delivered)
+        if (const mailslots::Delivery delivery = mailslots::post(other_, message, soon());
+            delivery != mailslots::Delivery::delivered)
             throw std::runtime_error(std::string("post(): ") + mailslots::text(delivery));
     }
     void receive(std::string& message) {
@@ -44,4 +47,6 @@ private:
 
 }  // namespace
 
-int main(int argc, char** argv) { return run_link<Slots>(argc, argv); }
+int main(int argc, char** argv) {
+    return run_link<Slots>(argc, argv);
+}

@@ -3,8 +3,8 @@
 #include "ipc/error.hpp"
 #include "ipc/handle.hpp"
 #include <algorithm>
-#include <array>
 #include <arpa/inet.h>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <netinet/tcp.h>
@@ -18,7 +18,7 @@ namespace {
 
 struct Client {
     ipc::unique_file socket;
-    std::string frame;      // what it sends: the length, as lab 07 wants it, and the message
+    std::string frame;  // what it sends: the length, as lab 07 wants it, and the message
     std::size_t sent = 0, received = 0;
     bool waits_for_room = false;
 };
@@ -29,16 +29,19 @@ ipc::unique_file connected(std::uint16_t port) {
     to.sin_family = AF_INET;
     to.sin_port = htons(port);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ipc::check(::connect(socket.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), "connect", "127.0.0.1:" + std::to_string(port));
+    ipc::check(::connect(socket.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), "connect",
+               "127.0.0.1:" + std::to_string(port));
     const int on = 1;
-    ipc::check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "setsockopt", "TCP_NODELAY");
+    ipc::check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "setsockopt",
+               "TCP_NODELAY");
     return socket;
 }
 
 class Crowd {
 public:
     Crowd(const Setting& setting, std::uint16_t port)
-        : stream_(setting), size_(setting.size), epoll_(ipc::check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")) {
+        : stream_(setting), size_(setting.size),
+          epoll_(ipc::check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")) {
         for (unsigned i = 0; i < setting.clients; ++i) {
             Client& client = clients_.emplace_back();
             client.socket = connected(port);
@@ -89,8 +92,8 @@ private:
     void send(std::size_t which) {
         Client& client = clients_[which];
         while (client.sent < client.frame.size()) {
-            const ssize_t count =
-                ::send(client.socket.get(), client.frame.data() + client.sent, client.frame.size() - client.sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+            const ssize_t count = ::send(client.socket.get(), client.frame.data() + client.sent,
+                                         client.frame.size() - client.sent, MSG_DONTWAIT | MSG_NOSIGNAL);
             if (count == -1 && errno == EAGAIN)
                 break;
             if (count == -1 && errno != EINTR)

@@ -16,13 +16,16 @@ std::string name_in(const Setting& setting) {
 #endif
 }
 
-ipc::Deadline soon() { return ipc::Deadline::in(std::chrono::seconds(10)); }
+ipc::Deadline soon() {
+    return ipc::Deadline::in(std::chrono::seconds(10));
+}
 
 void ask(const Setting& setting, Server& server) {
     server.wait_until_ready();
-    ask_in_sessions(setting, [&](const std::vector<std::string>& texts, const named_pipes::OnMessage& on_answer) {
-        named_pipes::request(name_in(setting), texts, soon(), on_answer);
-    });
+    ask_in_sessions(setting,
+                    [&](const std::vector<std::string>& texts, const named_pipes::OnMessage& on_answer) {
+                        named_pipes::request(name_in(setting), texts, soon(), on_answer);
+                    });
     server.terminate();
 }
 
@@ -40,9 +43,11 @@ void answer(const Setting& setting) {
 void pour(const Setting& setting, Server& server) {
     Outgoing stream(setting);
     std::string_view message = stream.next();
-    for (std::size_t batch = 256 * 1024; !message.empty(); batch = std::min<std::size_t>(2 * batch, 16 << 20)) {
+    for (std::size_t batch = 256 * 1024; !message.empty();
+         batch = std::min<std::size_t>(2 * batch, 16 << 20)) {
         std::vector<std::string> texts;
-        for (std::size_t bytes = 0; bytes < batch && !message.empty(); bytes += setting.size, message = stream.next())
+        for (std::size_t bytes = 0; bytes < batch && !message.empty();
+             bytes += setting.size, message = stream.next())
             texts.emplace_back(message);
         server.wait_until_ready();  // not before the reader of the last batch has closed its end
         named_pipes::send(name_in(setting), texts, soon());
@@ -55,7 +60,8 @@ void drain(const Setting& setting) {
     Incoming incoming(setting);
     for (bool more = true; more; incoming.pause()) {
         ready();
-        named_pipes::receive(name_in(setting), [&](const std::string& text) { more = more && incoming.message(text); });
+        named_pipes::receive(name_in(setting),
+                             [&](const std::string& text) { more = more && incoming.message(text); });
     }
     incoming.report();
 }
@@ -65,8 +71,12 @@ void client(const Setting& setting) {
     setting.mode == Mode::throughput ? pour(setting, server) : ask(setting, server);
 }
 
-void server(const Setting& setting) { setting.mode == Mode::throughput ? drain(setting) : answer(setting); }
+void server(const Setting& setting) {
+    setting.mode == Mode::throughput ? drain(setting) : answer(setting);
+}
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv, client, server); }
+int main(int argc, char** argv) {
+    return run(argc, argv, client, server);
+}

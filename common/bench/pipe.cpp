@@ -1,5 +1,6 @@
-// Two anonymous pipes between two processes. One is made by lab 01's pipeline(): client | server. The other leads from the
-// server's output back to the client's input; a shell would need a FIFO for it, here pipe() closes the circle.
+// Two anonymous pipes between two processes. One is made by lab 01's pipeline(): client | server. The other
+// leads from the server's output back to the client's input; a shell would need a FIFO for it, here pipe()
+// closes the circle.
 
 #include "anonymous_pipes.hpp"
 #include "program.hpp"
@@ -22,7 +23,8 @@ using namespace bench;
 std::size_t read_input(char* to, std::size_t size) {
 #ifdef _WIN32
     DWORD count = 0;
-    if (!ReadFile(GetStdHandle(STD_INPUT_HANDLE), to, static_cast<DWORD>(size), &count, nullptr) && GetLastError() != ERROR_BROKEN_PIPE)
+    if (!ReadFile(GetStdHandle(STD_INPUT_HANDLE), to, static_cast<DWORD>(size), &count, nullptr) &&
+        GetLastError() != ERROR_BROKEN_PIPE)
         ipc::throw_last_error("ReadFile", "the pipe");
     return count;
 #else
@@ -107,4 +109,6 @@ void server(const Setting& setting) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv, client, server); }
+int main(int argc, char** argv) {
+    return run(argc, argv, client, server);
+}

@@ -23,7 +23,9 @@ extern char** environ;
 namespace bench {
 namespace {
 
-double seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
+double seconds(const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
 
 }  // namespace
 
@@ -55,10 +57,13 @@ void prepare(int cpu) {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
-    ipc::check(::sched_setaffinity(0, sizeof set, &set), "sched_setaffinity", "processor " + std::to_string(cpu));
+    ipc::check(::sched_setaffinity(0, sizeof set, &set), "sched_setaffinity",
+               "processor " + std::to_string(cpu));
 }
 
-std::string own_program() { return std::filesystem::read_symlink("/proc/self/exe"); }
+std::string own_program() {
+    return std::filesystem::read_symlink("/proc/self/exe");
+}
 
 struct Server::State {
     pid_t child = -1;
@@ -88,7 +93,8 @@ Server::Server(const Setting& setting) : state_(std::make_unique<State>()) {
     for (std::string& word : words)
         arguments.push_back(word.data());
     arguments.push_back(nullptr);
-    const int error = ::posix_spawn(&state_->child, "/proc/self/exe", &actions, nullptr, arguments.data(), environ);
+    const int error =
+        ::posix_spawn(&state_->child, "/proc/self/exe", &actions, nullptr, arguments.data(), environ);
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0)
         ipc::throw_error(error, "posix_spawn", "the server");
@@ -124,7 +130,9 @@ void Server::terminate() {
     wait();
 }
 
-void ready(const std::string& detail) { ipc::say_ready(detail); }
+void ready(const std::string& detail) {
+    ipc::say_ready(detail);
+}
 
 void die_with_client() {
     const pid_t client = ::getppid();

@@ -8,13 +8,15 @@
 #include "ipc/text.hpp"
 #include <algorithm>
 #include <windows.h>
-#include <psapi.h>
+
+#include <psapi.h>  // after windows.h, which it needs
 
 namespace bench {
 namespace {
 
 double seconds(const FILETIME& time) {
-    return static_cast<double>(static_cast<std::uint64_t>(time.dwHighDateTime) << 32 | time.dwLowDateTime) / 1e7;
+    return static_cast<double>(static_cast<std::uint64_t>(time.dwHighDateTime) << 32 | time.dwLowDateTime) /
+           1e7;
 }
 
 // Ends what is in it as soon as its last handle is gone, and that is ours: however we end.
@@ -22,7 +24,8 @@ ipc::unique_handle job_that_dies_with_us() {
     ipc::unique_handle job(CreateJobObjectW(nullptr, nullptr));
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits{};
     limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
-    if (!job || !SetInformationJobObject(job.get(), JobObjectExtendedLimitInformation, &limits, sizeof limits))
+    if (!job ||
+        !SetInformationJobObject(job.get(), JobObjectExtendedLimitInformation, &limits, sizeof limits))
         ipc::throw_last_error("SetInformationJobObject");
     return job;
 }
@@ -88,7 +91,8 @@ Server::Server(const Setting& setting) : state_(std::make_unique<State>()) {
     startup.hStdError = GetStdHandle(STD_ERROR_HANDLE);
     PROCESS_INFORMATION started{};
     state_->job = job_that_dies_with_us();
-    if (!CreateProcessW(nullptr, ipc::to_wide(line).data(), nullptr, nullptr, TRUE, CREATE_SUSPENDED, nullptr, nullptr, &startup, &started))
+    if (!CreateProcessW(nullptr, ipc::to_wide(line).data(), nullptr, nullptr, TRUE, CREATE_SUSPENDED, nullptr,
+                        nullptr, &startup, &started))
         ipc::throw_last_error("CreateProcessW", "the server");
     state_->process.reset(started.hProcess);
     const ipc::unique_handle thread(started.hThread);
@@ -126,7 +130,9 @@ void Server::terminate() {
     wait();
 }
 
-void ready(const std::string& detail) { ipc::say_ready(detail); }
+void ready(const std::string& detail) {
+    ipc::say_ready(detail);
+}
 
 void die_with_client() {}  // the job sees to it
 

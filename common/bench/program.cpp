@@ -70,7 +70,8 @@ Setting setting_from(const std::vector<std::string>& words) {
             throw ipc::usage_error("unknown option '" + option + "'");
     }
     if (setting.size < smallest_message || setting.size > (std::size_t{1} << 30) || !(setting.rate > 0))
-        throw ipc::usage_error("--size is at least " + std::to_string(smallest_message) + " bytes, --rate more than 0");
+        throw ipc::usage_error("--size is at least " + std::to_string(smallest_message) +
+                               " bytes, --rate more than 0");
     return setting;
 }
 
@@ -88,12 +89,15 @@ std::string field(const char* name, double value) {
     std::snprintf(text, sizeof text, "\"%s\": %.9g", name, value);
     return text;
 }
-std::string field(const char* name, std::uint64_t value) { return '"' + std::string(name) + "\": " + std::to_string(value); }
+std::string field(const char* name, std::uint64_t value) {
+    return '"' + std::string(name) + "\": " + std::to_string(value);
+}
 
 std::string field(const char* name, const Histogram& histogram) {
     std::string text = '"' + std::string(name) + "\": [";
     for (const auto& [bucket, count] : histogram.buckets())
-        text += (text.back() == '[' ? "[" : ",[") + std::to_string(bucket) + "," + std::to_string(count) + "]";
+        text +=
+            (text.back() == '[' ? "[" : ",[") + std::to_string(bucket) + "," + std::to_string(count) + "]";
     return text + "]";
 }
 
@@ -108,8 +112,12 @@ std::string usage_since(const Usage& before) {
     return text;
 }
 
-std::uint64_t nanoseconds(double seconds) { return static_cast<std::uint64_t>(seconds * 1e9); }
-double warm_up(const Setting& setting) { return setting.seconds / 4; }
+std::uint64_t nanoseconds(double seconds) {
+    return static_cast<std::uint64_t>(seconds * 1e9);
+}
+double warm_up(const Setting& setting) {
+    return setting.seconds / 4;
+}
 
 // A look at the clock costs as much as a small message.
 bool time_to_look(std::uint64_t messages, std::size_t size) {
@@ -168,11 +176,13 @@ std::string message_of(std::size_t size, std::uint64_t number) {
 }
 
 std::uint64_t now_ns() {
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                          std::chrono::steady_clock::now().time_since_epoch())
+                                          .count());
 }
 
-// ---- round trips ------------------------------------------------------------------------------------------------------
+// ---- round trips
+// ------------------------------------------------------------------------------------------------------
 
 RoundTrips::RoundTrips(const Setting& setting) : setting_(setting), message_(message_of(setting.size, 0)) {}
 
@@ -186,7 +196,8 @@ bool RoundTrips::next() {
     }
     if (setting_.mode == Mode::open_loop) {
         due_ = timetable_.due(sent_);
-        // Twice the time for a mechanism that can not keep the pace: what was due before the end has to be in the result.
+        // Twice the time for a mechanism that can not keep the pace: what was due before the end has to be in
+        // the result.
         const bool enough = from_send_.count() >= fewest;
         if (enough && (due_ >= end_ || answered_at_ >= end_ + nanoseconds(setting_.seconds)))
             return false;
@@ -223,11 +234,14 @@ bool RoundTrips::answered(std::uint64_t number) {
 
 void RoundTrips::report() const {
     write_report(setting_, field("messages", sent_) + ", " + field("lost", audit_.lost(sent_)) + ", " +
-                               field("duplicated", audit_.duplicated()) + ", " + field("reordered", audit_.reordered()) + ", " +
-                               field("from_send", from_send_) + ", " + field("from_due", from_due_) + ", " + usage_since(before_));
+                               field("duplicated", audit_.duplicated()) + ", " +
+                               field("reordered", audit_.reordered()) + ", " +
+                               field("from_send", from_send_) + ", " + field("from_due", from_due_) + ", " +
+                               usage_since(before_));
 }
 
-// ---- a stream, as it leaves ---------------------------------------------------------------------------------------------
+// ---- a stream, as it leaves
+// ---------------------------------------------------------------------------------------------
 
 Outgoing::Outgoing(const Setting& setting) : setting_(setting) {
     const std::size_t messages = std::max<std::size_t>(1, setting.memory / setting.size);
@@ -260,7 +274,8 @@ void Outgoing::report() const {
     write_report(setting_, field("messages", sent_) + ", " + usage_since(before_));
 }
 
-// ---- messages, as they arrive -------------------------------------------------------------------------------------------
+// ---- messages, as they arrive
+// -------------------------------------------------------------------------------------------
 
 Incoming::Incoming(const Setting& setting) : setting_(setting) {
     constexpr std::size_t gulp = 256 * 1024;  // what a reader of small messages takes at once
@@ -324,17 +339,23 @@ void Incoming::pause() {
     stretch.messages += messages_ - from_messages_;
 }
 
-void Incoming::mark() { marked_ns_ = now_ns(); }
+void Incoming::mark() {
+    marked_ns_ = now_ns();
+}
 
 void Incoming::report(std::uintmax_t segment_bytes) const {
-    // One that was over before it was warm, and one that is to take a number of bytes, count from the first message.
+    // One that was over before it was warm, and one that is to take a number of bytes, count from the first
+    // message.
     Stretch timed = timed_;
     if (timed.messages < fewest || setting_.bytes > 0)
         timed = {timed_.ns + warm_up_.ns, timed_.messages + warm_up_.messages};
-    write_report(setting_, (segment_bytes > 0 ? field("segment_bytes", segment_bytes) + ", " : "") + field("messages", messages_) + ", " + field("distinct", audit_.distinct()) + ", " +
-                               field("duplicated", audit_.duplicated()) + ", " + field("reordered", audit_.reordered()) + ", " +
+    write_report(setting_, (segment_bytes > 0 ? field("segment_bytes", segment_bytes) + ", " : "") +
+                               field("messages", messages_) + ", " + field("distinct", audit_.distinct()) +
+                               ", " + field("duplicated", audit_.duplicated()) + ", " +
+                               field("reordered", audit_.reordered()) + ", " +
                                field("timed_messages", timed.messages) + ", " +
-                               field("timed_seconds", static_cast<double>(timed.ns) / 1e9) + ", " + usage_since(before_));
+                               field("timed_seconds", static_cast<double>(timed.ns) / 1e9) + ", " +
+                               usage_since(before_));
 }
 
 }  // namespace bench

@@ -1,8 +1,9 @@
 #pragma once
 
 /// @file
-/// What the benchmark's programs share. Each is one mechanism, floor or library, and two processes: a client, which
-/// measures, and a server, which the client starts; it answers every message, or takes a stream of them.
+/// What the benchmark's programs share. Each is one mechanism, floor or library, and two processes: a client,
+/// which measures, and a server, which the client starts; it answers every message, or takes a stream of
+/// them.
 ///
 /// `./course bench` starts the clients; by hand: `ring --mode closed-loop --size 64 --folder /tmp/somewhere`.
 
@@ -27,14 +28,14 @@ struct Setting {
     bool server = false;    ///< this process is the other side
     bool launched = false;  ///< this is a client that the mechanism itself has started (pipe.cpp)
     Mode mode = Mode::closed_loop;
-    std::size_t size = 64;          ///< of a message, at least smallest_message
-    double seconds = 0.1;           ///< of measurement, after a warm-up of a quarter of it
-    double rate = 1000;             ///< open loop: messages a second
-    std::uint64_t bytes = 0;        ///< throughput: so many instead of by the clock, and no warm-up
-    std::size_t memory = 0;         ///< throughput: both sides walk through so much memory; 0: a message's worth
-    unsigned clients = 64;          ///< many_clients.hpp: at once
-    std::string name = "ipc-bench"; ///< for what gets a name in the system; each use appends to it
-    std::string folder = ".";       ///< for FIFOs and sockets, and for the two reports
+    std::size_t size = 64;    ///< of a message, at least smallest_message
+    double seconds = 0.1;     ///< of measurement, after a warm-up of a quarter of it
+    double rate = 1000;       ///< open loop: messages a second
+    std::uint64_t bytes = 0;  ///< throughput: so many instead of by the clock, and no warm-up
+    std::size_t memory = 0;   ///< throughput: both sides walk through so much memory; 0: a message's worth
+    unsigned clients = 64;    ///< many_clients.hpp: at once
+    std::string name = "ipc-bench";        ///< for what gets a name in the system; each use appends to it
+    std::string folder = ".";              ///< for FIFOs and sockets, and for the two reports
     int client_cpu = -1, server_cpu = -1;  ///< -1: wherever the system likes
 
     std::vector<std::string> words(bool as_server) const;  ///< the command line that says all this
@@ -45,13 +46,15 @@ using Body = void (*)(const Setting&);
 
 /// Runs the client or the server, as the command line says, on its processor.
 ///
-/// Exit codes are those of lab programs (ipc/program.hpp); a server's becomes its client's. Each side leaves a report,
-/// client.json or server.json, in the setting's folder.
+/// Exit codes are those of lab programs (ipc/program.hpp); a server's becomes its client's. Each side leaves
+/// a report, client.json or server.json, in the setting's folder.
 int run(int argc, char** argv, Body client, Body server);
 
-// ---- messages -----------------------------------------------------------------------------------------------------------
+// ---- messages
+// -----------------------------------------------------------------------------------------------------------
 
-/// A message begins with its number: ten characters of printable ASCII, so that it may also travel as a line of text.
+/// A message begins with its number: ten characters of printable ASCII, so that it may also travel as a line
+/// of text.
 inline constexpr std::size_t smallest_message = 16, number_length = 10;
 /// The number of the message that ends a measurement.
 inline constexpr std::uint64_t last_number = (std::uint64_t{1} << 60) - 1;
@@ -69,7 +72,8 @@ inline std::uint64_t number_in(const char* at) {
 /// A message's text behind the number: printable, and nothing that compresses to nothing.
 std::string message_of(std::size_t size, std::uint64_t number);
 
-// ---- what this process uses -----------------------------------------------------------------------------------------------
+// ---- what this process uses
+// -----------------------------------------------------------------------------------------------
 
 std::uint64_t now_ns();
 
@@ -77,12 +81,13 @@ struct Usage {
     double cpu_seconds = 0;
     long voluntary = -1, involuntary = -1;  ///< context switches; -1: the system does not tell
 };
-Usage usage();             // platform_*.cpp
-long peak_memory_kib();    // platform_*.cpp; -1: unknown
-void prepare(int cpu);     // platform_*.cpp; this process, with the threads that it will have, runs there
-std::string own_program(); // platform_*.cpp; its file
+Usage usage();              // platform_*.cpp
+long peak_memory_kib();     // platform_*.cpp; -1: unknown
+void prepare(int cpu);      // platform_*.cpp; this process, with the threads that it will have, runs there
+std::string own_program();  // platform_*.cpp; its file
 
-// ---- the client's side ------------------------------------------------------------------------------------------------
+// ---- the client's side
+// ------------------------------------------------------------------------------------------------
 
 /// The server, started by the client and ended with it.
 class Server {
@@ -123,7 +128,8 @@ class RoundTrips {
 public:
     explicit RoundTrips(const Setting& setting);
 
-    /// Prepares the next message and, in an open loop, waits until it is due. @return false when the time is over
+    /// Prepares the next message and, in an open loop, waits until it is due. @return false when the time is
+    /// over
     bool next();
     std::string_view message() const { return message_; }
     /// @param answer  whole. @return whether it is the one to the message sent last
@@ -169,15 +175,16 @@ private:
     bool ended_ = false;
 };
 
-// ---- the server's side -------------------------------------------------------------------------------------------------
+// ---- the server's side
+// -------------------------------------------------------------------------------------------------
 
 /// Messages as they arrive at the server: in memory of its own, in which order, how fast.
 class Incoming {
 public:
     explicit Incoming(const Setting& setting);
 
-    // Whoever reads a stream reads into room() and says how much arrived(); whoever is handed bytes copies them in.
-    // Each says whether there is more to come: false once the last message is here.
+    // Whoever reads a stream reads into room() and says how much arrived(); whoever is handed bytes copies
+    // them in. Each says whether there is more to come: false once the last message is here.
     char* room() { return memory_.data() + filled_; }
     std::size_t room_size() const { return memory_.size() - filled_; }
     bool arrived(std::size_t bytes);

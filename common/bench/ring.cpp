@@ -53,8 +53,12 @@ private:
     std::size_t have_ = 0;
 };
 
-std::string there(const Setting& setting) { return setting.name + ".there"; }
-std::string back(const Setting& setting) { return setting.name + ".back"; }
+std::string there(const Setting& setting) {
+    return setting.name + ".there";
+}
+std::string back(const Setting& setting) {
+    return setting.name + ".back";
+}
 
 // Both sides join both rings before either waits for the other.
 void ask(const Setting& setting) {
@@ -160,8 +164,12 @@ void client(const Setting& setting) {
     server.wait();
 }
 
-void server(const Setting& setting) { setting.mode == Mode::throughput ? drain(setting) : answer(setting); }
+void server(const Setting& setting) {
+    setting.mode == Mode::throughput ? drain(setting) : answer(setting);
+}
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv, client, server); }
+int main(int argc, char** argv) {
+    return run(argc, argv, client, server);
+}

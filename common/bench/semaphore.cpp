@@ -12,7 +12,8 @@ struct SemaphoreTurn {
     synchronization::Semaphore semaphore;
 };
 
-// A new semaphore has its permit free; nobody has given a turn yet. So the client, which comes first, takes them.
+// A new semaphore has its permit free; nobody has given a turn yet. So the client, which comes first, takes
+// them.
 void client(const bench::Setting& setting) {
     bench::Turns<SemaphoreTurn> turns(setting);
     for (SemaphoreTurn* turn : {&turns.there, &turns.back, &turns.end})
@@ -22,4 +23,6 @@ void client(const bench::Setting& setting) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run(argc, argv, client, bench::turns_server<SemaphoreTurn>); }
+int main(int argc, char** argv) {
+    return bench::run(argc, argv, client, bench::turns_server<SemaphoreTurn>);
+}

@@ -10,8 +10,8 @@ using namespace bench;
 
 void client(const Setting& setting) {
     many_clients(setting, [&](Server& server, std::uint16_t port) {
-        sockets::call({"127.0.0.1", std::to_string(port), ""}, {message_of(setting.size, last_number)}, ipc::Deadline::in(std::chrono::seconds(10)),
-                      [](const std::string&) {});
+        sockets::call({"127.0.0.1", std::to_string(port), ""}, {message_of(setting.size, last_number)},
+                      ipc::Deadline::in(std::chrono::seconds(10)), [](const std::string&) {});
         server.terminate();
     });
 }
@@ -30,10 +30,14 @@ void server(const Setting& setting) {
             }
             answer.append(request);
         },
-        [](const std::string& peer, const std::string& why) { std::fprintf(stderr, "serve() refuses %s: %s\n", peer.c_str(), why.c_str()); },
+        [](const std::string& peer, const std::string& why) {
+            std::fprintf(stderr, "serve() refuses %s: %s\n", peer.c_str(), why.c_str());
+        },
         [](const std::vector<sockets::Address>& addresses) { ready(addresses.at(0).port); });
 }
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv, client, server); }
+int main(int argc, char** argv) {
+    return run(argc, argv, client, server);
+}

@@ -8,8 +8,8 @@
 
 namespace bench {
 
-/// `session(texts, on_answer)` opens a session, which costs something, and asks all of `texts` in it, one after the other.
-/// The first answer of each is not counted.
+/// `session(texts, on_answer)` opens a session, which costs something, and asks all of `texts` in it, one
+/// after the other. The first answer of each is not counted.
 template <class Session>
 void ask_in_sessions(const Setting& setting, const Session& session) {
     const std::size_t length = std::clamp<std::size_t>((4 << 20) / setting.size, 16, 256);

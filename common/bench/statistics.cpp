@@ -49,7 +49,8 @@ double Histogram::percentile(double percent) const {
         return 0;
     // 99.9 / 100 * 1000 is a little more than 999 in floating point, and would take the next rank.
     const double exact = percent * static_cast<double>(count_) / 100;
-    const auto rank = std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::ceil(exact - 1e-6)), 1, count_);
+    const auto rank =
+        std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::ceil(exact - 1e-6)), 1, count_);
     std::uint64_t below = 0;
     for (std::size_t i = 0; i < counts_.size(); ++i)
         if ((below += counts_[i]) >= rank)

@@ -1,8 +1,9 @@
 #pragma once
 
 /// @file
-/// Lab 07 over a stream socket, TCP or UNIX: call() and serve() for round trips. For a stream, frames are sent to serve()
-/// without waiting for their answers, which are short, by a client of our own: the contract has none that does so.
+/// Lab 07 over a stream socket, TCP or UNIX: call() and serve() for round trips. For a stream, frames are
+/// sent to serve() without waiting for their answers, which are short, by a client of our own: the contract
+/// has none that does so.
 
 #include "sessions.hpp"
 #include "sockets.hpp"
@@ -34,7 +35,9 @@ void stream_server(const Setting& setting) {
                 incoming.report();
             answer.append(echoes ? request : request.substr(0, 1));
         },
-        [](const std::string& peer, const std::string& why) { std::fprintf(stderr, "serve() refuses %s: %s\n", peer.c_str(), why.c_str()); },
+        [](const std::string& peer, const std::string& why) {
+            std::fprintf(stderr, "serve() refuses %s: %s\n", peer.c_str(), why.c_str());
+        },
         [](const std::vector<sockets::Address>& addresses) { ready(to_text(addresses.at(0))); });
 }
 
@@ -47,9 +50,10 @@ void stream_client(const Setting& setting) {
         pour_frames(address, stream);
         stream.report();
     } else {
-        ask_in_sessions(setting, [&](const std::vector<std::string>& texts, const sockets::OnAnswer& on_answer) {
-            sockets::call(address, texts, ipc::Deadline::in(std::chrono::seconds(30)), on_answer);
-        });
+        ask_in_sessions(
+            setting, [&](const std::vector<std::string>& texts, const sockets::OnAnswer& on_answer) {
+                sockets::call(address, texts, ipc::Deadline::in(std::chrono::seconds(30)), on_answer);
+            });
     }
     server.terminate();
 }

@@ -2,8 +2,8 @@
 
 #include "ipc/error.hpp"
 #include "ipc/handle.hpp"
-#include <array>
 #include <arpa/inet.h>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <netinet/tcp.h>
@@ -32,10 +32,12 @@ ipc::unique_file connected(const sockets::Address& address) {
         length = sizeof to;
     }
     ipc::unique_file socket(ipc::check(::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
-    ipc::check(::connect(socket.get(), reinterpret_cast<sockaddr*>(&storage), length), "connect", to_text(address));
+    ipc::check(::connect(socket.get(), reinterpret_cast<sockaddr*>(&storage), length), "connect",
+               to_text(address));
     const int on = 1;
     if (address.path.empty())
-        ipc::check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "setsockopt", "TCP_NODELAY");
+        ipc::check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "setsockopt",
+                   "TCP_NODELAY");
     return socket;
 }
 
@@ -58,9 +60,16 @@ void pour_frames(const sockets::Address& address, Outgoing& stream) {
     };
     for (std::string_view message; !(message = stream.next()).empty();) {
         const std::uint32_t length = htonl(static_cast<std::uint32_t>(message.size()));
-        iovec parts[2] = {{const_cast<std::uint32_t*>(&length), sizeof length}, {const_cast<char*>(message.data()), message.size()}};
+        iovec parts[2] = {{const_cast<std::uint32_t*>(&length), sizeof length},
+                          {const_cast<char*>(message.data()), message.size()}};
         waiting += answer;
-        for (msghdr header{.msg_name = nullptr, .msg_namelen = 0, .msg_iov = parts, .msg_iovlen = 2, .msg_control = nullptr, .msg_controllen = 0, .msg_flags = 0};
+        for (msghdr header{.msg_name = nullptr,
+                    .msg_namelen = 0,
+                    .msg_iov = parts,
+                    .msg_iovlen = 2,
+                    .msg_control = nullptr,
+                    .msg_controllen = 0,
+                    .msg_flags = 0};
              parts[1].iov_len > 0;) {
             const ssize_t count = ::sendmsg(socket.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL);
             if (count == -1 && errno != EAGAIN && errno != EINTR)

@@ -4,8 +4,12 @@
 
 namespace {
 
-sockets::Listening where(const bench::Setting&) { return {"0", "", std::chrono::milliseconds(500)}; }
+sockets::Listening where(const bench::Setting&) {
+    return {"0", "", std::chrono::milliseconds(500)};
+}
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run(argc, argv, bench::stream_client<where>, bench::stream_server<where>); }
+int main(int argc, char** argv) {
+    return bench::run(argc, argv, bench::stream_client<where>, bench::stream_server<where>);
+}

@@ -13,7 +13,8 @@ namespace bench {
 
 template <class Turn>
 struct Turns {
-    explicit Turns(const Setting& setting) : there(setting.name + ".there"), back(setting.name + ".back"), end(setting.name + ".end") {}
+    explicit Turns(const Setting& setting)
+        : there(setting.name + ".there"), back(setting.name + ".back"), end(setting.name + ".end") {}
     Turn there, back, end;
 };
 

@@ -3,9 +3,6 @@
 /// @file
 /// Hears sure datagrams of any sender, and acknowledges them at once.
 
-#include "ipc/error.hpp"
-#include "sockets.hpp"
-#include <array>
 #ifdef _WIN32
 #include <winsock2.h>
 #else
@@ -13,6 +10,10 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 #endif
+
+#include "ipc/error.hpp"
+#include "sockets.hpp"
+#include <array>
 
 namespace bench {
 
@@ -35,22 +36,27 @@ public:
     }
     Acknowledger(const Acknowledger&) = delete;  // the socket goes with the process
 
-    const std::string& port() const { return port_; }
+    const std::string& port() const {
+        return port_;
+    }
 
     /// The text of the next datagram; it has been acknowledged.
     const std::string& next() {
         for (;;) {
             sockaddr_in from{};
             Length length = sizeof from;
-            const auto count = ::recvfrom(socket_, buffer_.data(), buffer_.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
+            const auto count = ::recvfrom(socket_, buffer_.data(), buffer_.size(), 0,
+                                          reinterpret_cast<sockaddr*>(&from), &length);
             if (count < 0)
                 continue;
             const auto datagram = sockets::parse({buffer_.data(), static_cast<std::size_t>(count)});
             if (!datagram || datagram->kind != sockets::Datagram::Kind::sure)
                 continue;
             text_ = datagram->text;
-            const std::string ack = sockets::to_bytes({sockets::Datagram::Kind::ack, datagram->sender, datagram->number, datagram->count, ""});
-            ::sendto(socket_, ack.data(), static_cast<Size>(ack.size()), 0, reinterpret_cast<sockaddr*>(&from), length);
+            const std::string ack = sockets::to_bytes(
+                {sockets::Datagram::Kind::ack, datagram->sender, datagram->number, datagram->count, ""});
+            ::sendto(socket_, ack.data(), static_cast<Size>(ack.size()), 0,
+                     reinterpret_cast<sockaddr*>(&from), length);
             return text_;
         }
     }

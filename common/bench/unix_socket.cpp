@@ -10,4 +10,6 @@ sockets::Listening where(const bench::Setting& setting) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run(argc, argv, bench::stream_client<where>, bench::stream_server<where>); }
+int main(int argc, char** argv) {
+    return bench::run(argc, argv, bench::stream_client<where>, bench::stream_server<where>);
+}

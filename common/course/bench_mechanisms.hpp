@@ -1,7 +1,8 @@
 #pragma once
 
 /// @file
-/// What `./course bench` measures: mechanisms, floors and libraries, each a program of common/bench, in rounds.
+/// What `./course bench` measures: mechanisms, floors and libraries, each a program of common/bench, in
+/// rounds.
 
 #include "bench/statistics.hpp"
 #include "labs.hpp"
@@ -25,16 +26,17 @@ std::string size_text(std::size_t size);
 struct Contender {
     enum Kind { mechanism, again, floor, library };
 
-    std::string id;       ///< as one types it, and the program's name
-    std::string title;    ///< as a person reads it
+    std::string id;     ///< as one types it, and the program's name
+    std::string title;  ///< as a person reads it
     Kind kind = mechanism;
     std::string lab;      ///< whose functions it is made of
     std::string package;  ///< of a library: Debian's, with which it can be built
-    std::size_t largest_answer = SIZE_MAX, largest_message = SIZE_MAX;  ///< that it is measured with; 0: none at all
+    std::size_t largest_answer = SIZE_MAX,
+                largest_message = SIZE_MAX;  ///< that it is measured with; 0: none at all
     std::string why_not_larger;
-    bool needs_two = false;    ///< both sides on one processor make no sense
-    bool posix_only = false;   ///< its program needs what Linux has
-    std::string of;            ///< the id whose program it is, if not its own
+    bool needs_two = false;            ///< both sides on one processor make no sense
+    bool posix_only = false;           ///< its program needs what Linux has
+    std::string of;                    ///< the id whose program it is, if not its own
     std::vector<std::string> options;  ///< for its program
 };
 
@@ -84,9 +86,9 @@ struct BenchResult {
     int rounds = 0;
     double seconds_each = 0, seconds_taken = 0, rate = 0;
     double others_share = -1;  ///< of the processors' time, that other programs took meanwhile; -1: unknown
-    std::vector<int> cpus;                  ///< the two; the first is the one of Placement::one
+    std::vector<int> cpus;     ///< the two; the first is the one of Placement::one
     std::vector<Placement> placements;
-    std::vector<std::string> measured;      ///< ids, in the order of contenders()
+    std::vector<std::string> measured;                          ///< ids, in the order of contenders()
     std::vector<std::pair<std::string, std::string>> left_out;  ///< title, and why
     std::vector<std::size_t> answer_sizes, message_sizes;
     std::map<CellKey, Cell> cells;

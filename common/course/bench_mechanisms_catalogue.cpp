@@ -12,7 +12,8 @@ namespace course {
 const std::vector<Contender>& contenders() {
     static const std::vector<Contender> all = [] {
         std::vector<Contender> list;
-        const auto add = [&](Contender::Kind kind, const char* id, const char* title, const char* lab) -> Contender& {
+        const auto add = [&](Contender::Kind kind, const char* id, const char* title,
+                             const char* lab) -> Contender& {
             Contender& added = list.emplace_back();
             added.id = id;
             added.title = title;
@@ -39,25 +40,28 @@ const std::vector<Contender>& contenders() {
             Contender& socket = add(mechanism, id, title, "07-sockets");
             socket.largest_answer = socket.largest_message = 65536;
             socket.why_not_larger = "a frame of lab 07 is at most 64 KiB";
-            socket.posix_only = true;
+            socket.posix_only = socket.id == "unix_socket";
         }
         Contender& udp = add(mechanism, "udp", "UDP", "07-sockets");
         udp.largest_answer = udp.largest_message = 1200;
-        udp.posix_only = true;
         udp.why_not_larger = "a datagram of lab 07 is at most 1,200 bytes, to fit into one packet";
         add(again, "ring_again", "the ring again (A/A)", "05-shared-memory").of = "ring";
         add(again, "pipe_again", "the pipe again (A/A)", "01-anonymous-pipes").of = "pipe";
         add(library, "library_boost", "Boost message_queue", "").package = "libboost-dev";
         add(library, "library_zeromq", "ZeroMQ ipc://", "").package = "libzmq3-dev";
         add(library, "library_nng", "nng ipc://", "").package = "libnng-dev";
-        for (const auto& [id, title, of] : {std::tuple{"server", "serve(), 64 clients", ""},
-                                            {"server_1000", "serve(), 1,000 clients", "server"},
-                                            {"server_again", "serve(), 64 clients, again (A/A)", "server"},
-                                            {"floor_epoll", "floor: epoll echo, 64 clients", ""},
-                                            {"floor_epoll_1000", "floor: epoll echo, 1,000 clients", "floor_epoll"}}) {
+        for (const auto& [id, title, of] :
+             {std::tuple{"server", "serve(), 64 clients", ""},
+              {"server_1000", "serve(), 1,000 clients", "server"},
+              {"server_again", "serve(), 64 clients, again (A/A)", "server"},
+              {"floor_epoll", "floor: epoll echo, 64 clients", ""},
+              {"floor_epoll_1000", "floor: epoll echo, 1,000 clients", "floor_epoll"}}) {
             const std::string name = id;
             const bool is_floor = name.rfind("floor", 0) == 0, many = name.find("1000") != std::string::npos;
-            Contender& server = add(is_floor ? floor : name == "server_again" ? again : mechanism, id, title, is_floor ? "" : "07-sockets");
+            Contender& server = add(is_floor                 ? floor
+                                    : name == "server_again" ? again
+                                                             : mechanism,
+                                    id, title, is_floor ? "" : "07-sockets");
             server.largest_answer = 0;
             server.of = of;
             server.posix_only = true;
@@ -99,7 +103,8 @@ std::string size_text(std::size_t size) {
     return fmt::format("{} B", size);
 }
 
-const Cell* BenchResult::cell(const std::string& id, BenchMode mode, std::size_t size, Placement placement) const {
+const Cell* BenchResult::cell(const std::string& id, BenchMode mode, std::size_t size,
+                              Placement placement) const {
     const auto found = cells.find({id, mode, size, placement});
     return found == cells.end() ? nullptr : &found->second;
 }
@@ -117,7 +122,8 @@ bench::Histogram histogram_from(const nlohmann::json& buckets) {
 }  // namespace
 
 void add_reports(Cell& cell, BenchMode mode, const std::string& client_text, const std::string& server_text) {
-    const nlohmann::json client = nlohmann::json::parse(client_text), server = nlohmann::json::parse(server_text);
+    const nlohmann::json client = nlohmann::json::parse(client_text),
+                         server = nlohmann::json::parse(server_text);
     const auto sent = client.at("messages").get<std::uint64_t>();
     cell.messages += sent;
     for (const nlohmann::json* side : {&client, &server}) {
@@ -142,7 +148,8 @@ void add_reports(Cell& cell, BenchMode mode, const std::string& client_text, con
     cell.lost += sent > distinct ? sent - distinct : 0;
     cell.duplicated += server.at("duplicated").get<std::uint64_t>();
     cell.reordered += server.at("reordered").get<std::uint64_t>();
-    const double seconds = server.at("timed_seconds").get<double>(), messages = server.at("timed_messages").get<double>();
+    const double seconds = server.at("timed_seconds").get<double>(),
+                 messages = server.at("timed_messages").get<double>();
     if (seconds <= 0 || messages <= 0)
         throw std::runtime_error("not one message arrived in the time that counts");
     cell.rate_by_round.push_back(messages / seconds);

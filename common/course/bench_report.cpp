@@ -25,7 +25,9 @@ namespace {
 
 // Three digits of it.
 std::string three_digits(double value) {
-    return value < 9.995 ? fmt::format("{:.2f}", value) : value < 99.95 ? fmt::format("{:.1f}", value) : fmt::format("{:.0f}", value);
+    return value < 9.995   ? fmt::format("{:.2f}", value)
+           : value < 99.95 ? fmt::format("{:.1f}", value)
+                           : fmt::format("{:.0f}", value);
 }
 
 }  // namespace
@@ -35,12 +37,16 @@ std::string bandwidth(double bytes) {
 }
 
 std::string short_number(double number) {
-    return number >= 0.9995e6 ? three_digits(number / 1e6) + " M" : number >= 999.5 ? three_digits(number / 1e3) + " k" : three_digits(number);
+    return number >= 0.9995e6 ? three_digits(number / 1e6) + " M"
+           : number >= 999.5  ? three_digits(number / 1e3) + " k"
+                              : three_digits(number);
 }
 
 namespace {
 
-bool timed_by_answers(BenchMode mode) { return mode == BenchMode::closed_loop || mode == BenchMode::open_loop; }
+bool timed_by_answers(BenchMode mode) {
+    return mode == BenchMode::closed_loop || mode == BenchMode::open_loop;
+}
 
 const std::vector<double>& by_round(const Cell& cell, BenchMode mode) {
     return timed_by_answers(mode) ? cell.p50_by_round : cell.rate_by_round;
@@ -48,10 +54,11 @@ const std::vector<double>& by_round(const Cell& cell, BenchMode mode) {
 
 }  // namespace
 
-Compared compare(const BenchResult& result, const std::string& subject, const std::string& other, BenchMode mode, std::size_t size,
-                 Placement placement) {
+Compared compare(const BenchResult& result, const std::string& subject, const std::string& other,
+                 BenchMode mode, std::size_t size, Placement placement) {
     Compared compared{subject, other, mode, size, placement, {}};
-    const Cell *a = result.cell(subject, mode, size, placement), *b = result.cell(other, mode, size, placement);
+    const Cell *a = result.cell(subject, mode, size, placement),
+               *b = result.cell(other, mode, size, placement);
     if (a && b)
         compared.ratio = bench::ratio_of(by_round(*a, mode), by_round(*b, mode));
     return compared;
@@ -65,7 +72,9 @@ double noise_of(const BenchResult& result, BenchMode mode) {
             continue;
         for (const auto& [key, cell] : result.cells)
             if (key.id == id && key.mode == mode)
-                if (const double ratio = compare(result, control.of, id, mode, key.size, key.placement).ratio.median; ratio > 0)
+                if (const double ratio =
+                        compare(result, control.of, id, mode, key.size, key.placement).ratio.median;
+                    ratio > 0)
                     noise = std::max(noise, std::max(ratio, 1 / ratio) - 1);
     }
     return noise;
@@ -73,19 +82,26 @@ double noise_of(const BenchResult& result, BenchMode mode) {
 
 std::vector<std::string> caveats(const BenchResult& result) {
     std::vector<std::string> all;
-    const double answers = noise_of(result, BenchMode::closed_loop), rates = noise_of(result, BenchMode::throughput);
+    const double answers = noise_of(result, BenchMode::closed_loop),
+                 rates = noise_of(result, BenchMode::throughput);
     std::string apart;
     if (answers > 0)
         apart = fmt::format("up to {:.0f} % in round trips", answers * 100);
     if (rates > 0)
         apart += fmt::format("{}up to {:.0f} % in throughput", apart.empty() ? "" : " and ", rates * 100);
-    all.push_back(apart.empty() ? "No program was measured twice, so nothing is known of the noise."
-                                : fmt::format("The same program measured twice (A/A) differed by {}: smaller differences mean nothing.", apart));
+    all.push_back(
+        apart.empty()
+            ? "No program was measured twice, so nothing is known of the noise."
+            : fmt::format(
+                  "The same program measured twice (A/A) differed by {}: smaller differences mean nothing.",
+                  apart));
     if (result.others_share >= 0)
-        all.push_back(fmt::format("Other programs took {:.0f} % of the processors' time meanwhile.{}", result.others_share * 100,
-                                  result.others_share > 0.1 ? " That is too much: late answers (p99, p99.9) and all figures on two processors "
-                                                              "are theirs as well. Measure again when the machine is quiet."
-                                                            : ""));
+        all.push_back(fmt::format(
+            "Other programs took {:.0f} % of the processors' time meanwhile.{}", result.others_share * 100,
+            result.others_share > 0.1
+                ? " That is too much: late answers (p99, p99.9) and all figures on two processors "
+                  "are theirs as well. Measure again when the machine is quiet."
+                : ""));
     return all;
 }
 
@@ -98,8 +114,8 @@ std::string ratio_text(const bench::Ratio& ratio) {
 
 Aim ahead_of_libraries(const BenchResult& result, BenchMode mode, std::size_t size, Placement placement) {
     const bool less_is_better = timed_by_answers(mode);
-    Aim aim{fmt::format("{}, {}, {}: ahead of every library", less_is_better ? "round trip" : "throughput", size_text(size),
-                        name_of(placement)),
+    Aim aim{fmt::format("{}, {}, {}: ahead of every library", less_is_better ? "round trip" : "throughput",
+                        size_text(size), name_of(placement)),
             "", Aim::unknown};
     double worst = 0;
     for (const std::string& id : result.measured) {
@@ -111,31 +127,43 @@ Aim ahead_of_libraries(const BenchResult& result, BenchMode mode, std::size_t si
         const double behind = less_is_better ? ratio.median : 1 / ratio.median;
         if (behind > worst) {
             worst = behind;
-            aim.seen = less_is_better ? fmt::format("{} of the time of {}", ratio_text(ratio), contender(id).title)
-                                      : fmt::format("{} of the rate of {}", ratio_text(ratio), contender(id).title);
+            aim.seen = less_is_better
+                           ? fmt::format("{} of the time of {}", ratio_text(ratio), contender(id).title)
+                           : fmt::format("{} of the rate of {}", ratio_text(ratio), contender(id).title);
         }
     }
     // Nearer to each other than the same program to itself: neither is ahead.
     const double noise = std::max(0.02, noise_of(result, mode));
-    aim.verdict = worst == 0 ? Aim::unknown : worst < 1 / (1 + noise) ? Aim::met : worst <= 1 + noise ? Aim::level : Aim::missed;
+    aim.verdict = worst == 0                ? Aim::unknown
+                  : worst < 1 / (1 + noise) ? Aim::met
+                  : worst <= 1 + noise      ? Aim::level
+                                            : Aim::missed;
     return aim;
 }
 
 Aim near_the_floor(const BenchResult& result, std::size_t size, Placement placement) {
     constexpr double limit = 1.15;
-    const bench::Ratio ratio = compare(result, "ring", "floor_futex", BenchMode::closed_loop, size, placement).ratio;
-    return {fmt::format("round trip, {}, {}: at most {} of the futex floor", size_text(size), name_of(placement), limit), ratio_text(ratio),
-            ratio.median <= 0 ? Aim::unknown : ratio.median <= limit ? Aim::met : Aim::missed};
+    const bench::Ratio ratio =
+        compare(result, "ring", "floor_futex", BenchMode::closed_loop, size, placement).ratio;
+    return {fmt::format("round trip, {}, {}: at most {} of the futex floor", size_text(size),
+                        name_of(placement), limit),
+            ratio_text(ratio),
+            ratio.median <= 0       ? Aim::unknown
+            : ratio.median <= limit ? Aim::met
+                                    : Aim::missed};
 }
 
 Aim stream_near_memcpy(const BenchResult& result) {
     constexpr double limit = 0.7;
     const std::size_t piece = 1 << 20;
-    const bench::Ratio ratio = compare(result, "ring", "floor_memcpy", BenchMode::stream, piece, Placement::two).ratio;
+    const bench::Ratio ratio =
+        compare(result, "ring", "floor_memcpy", BenchMode::stream, piece, Placement::two).ratio;
     const Cell* cell = result.cell("ring", BenchMode::stream, piece, Placement::two);
     return {fmt::format("stream from memory to memory: at least {} of memcpy", limit),
             ratio_text(ratio) + (cell ? ", " + bandwidth(cell->rate() * static_cast<double>(piece)) : ""),
-            ratio.median <= 0 ? Aim::unknown : ratio.median >= limit ? Aim::met : Aim::missed};
+            ratio.median <= 0       ? Aim::unknown
+            : ratio.median >= limit ? Aim::met
+                                    : Aim::missed};
 }
 
 Aim constant_memory(const BenchResult& result) {
@@ -143,19 +171,25 @@ Aim constant_memory(const BenchResult& result) {
     if (result.memory.size() < 2)
         return aim;
     for (const MemoryUse& use : result.memory)
-        aim.seen += fmt::format("{}{}: {:.1f} + {:.1f} MiB, segment {:.2f} MiB", aim.seen.empty() ? "" : "; ", size_text(use.bytes),
-                                use.client_kib / 1024, use.server_kib / 1024, use.segment_kib / 1024);
+        aim.seen += fmt::format("{}{}: {:.1f} + {:.1f} MiB, segment {:.2f} MiB", aim.seen.empty() ? "" : "; ",
+                                size_text(use.bytes), use.client_kib / 1024, use.server_kib / 1024,
+                                use.segment_kib / 1024);
     const MemoryUse &little = result.memory.front(), &much = result.memory.back();
     const double growth = std::max(much.client_kib - little.client_kib, much.server_kib - little.server_kib);
     aim.verdict = growth < 512 && much.segment_kib == little.segment_kib ? Aim::met : Aim::missed;
     return aim;
 }
 
-Aim near_the_bare_server(const BenchResult& result, const std::string& server, const std::string& bare, std::size_t size, Placement placement) {
+Aim near_the_bare_server(const BenchResult& result, const std::string& server, const std::string& bare,
+                         std::size_t size, Placement placement) {
     constexpr double limit = 0.8;
     const bench::Ratio ratio = compare(result, server, bare, BenchMode::throughput, size, placement).ratio;
-    return {fmt::format("{}, {}, {}: at least {} of a bare epoll echo", contender(server).title, size_text(size), name_of(placement), limit),
-            ratio_text(ratio), ratio.median <= 0 ? Aim::unknown : ratio.median >= limit ? Aim::met : Aim::missed};
+    return {fmt::format("{}, {}, {}: at least {} of a bare epoll echo", contender(server).title,
+                        size_text(size), name_of(placement), limit),
+            ratio_text(ratio),
+            ratio.median <= 0       ? Aim::unknown
+            : ratio.median >= limit ? Aim::met
+                                    : Aim::missed};
 }
 
 std::vector<Aim> aims_of_server(const BenchResult& result) {
@@ -188,7 +222,8 @@ std::vector<Aim> aims_of(const BenchResult& result) {
     return aims;
 }
 
-// ---- JSON -----------------------------------------------------------------------------------------------------------
+// ---- JSON
+// -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -202,7 +237,10 @@ ordered_json percentiles(const bench::Histogram& histogram) {
 }
 
 ordered_json json_of(const CellKey& key, const Cell& cell) {
-    ordered_json json = {{"mechanism", key.id}, {"mode", name_of(key.mode)}, {"size", key.size}, {"placement", name_of(key.placement)}};
+    ordered_json json = {{"mechanism", key.id},
+                         {"mode", name_of(key.mode)},
+                         {"size", key.size},
+                         {"placement", name_of(key.placement)}};
     if (timed_by_answers(key.mode)) {
         json["from_send"] = percentiles(cell.from_send);
         if (key.mode == BenchMode::open_loop)
@@ -246,7 +284,9 @@ std::string bench_json(const BenchResult& result) {
                          {"seconds_taken", result.seconds_taken},
                          {"open_loop_rate", result.rate},
                          {"others_share", result.others_share},
-                         {"noise", {{"round_trip", noise_of(result, BenchMode::closed_loop)}, {"throughput", noise_of(result, BenchMode::throughput)}}},
+                         {"noise",
+                          {{"round_trip", noise_of(result, BenchMode::closed_loop)},
+                           {"throughput", noise_of(result, BenchMode::throughput)}}},
                          {"figures", ordered_json::array()},
                          {"left_out", ordered_json::array()},
                          {"aims", ordered_json::array()}};
@@ -258,7 +298,10 @@ std::string bench_json(const BenchResult& result) {
     for (const Aim& aim : aims_of(result))
         json["aims"].push_back({{"aim", aim.what}, {"seen", aim.seen}, {"verdict", verdicts[aim.verdict]}});
     for (const MemoryUse& use : result.memory)
-        json["memory"].push_back({{"bytes", use.bytes}, {"client_kib", use.client_kib}, {"server_kib", use.server_kib}, {"segment_kib", use.segment_kib}});
+        json["memory"].push_back({{"bytes", use.bytes},
+                                  {"client_kib", use.client_kib},
+                                  {"server_kib", use.server_kib},
+                                  {"segment_kib", use.segment_kib}});
     return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

@@ -25,10 +25,11 @@ struct Compared {
     bench::Ratio ratio;  ///< of times (round trips: less is better) or of rates (more is better)
 };
 /// Nothing to compare: a ratio of zeros.
-Compared compare(const BenchResult& result, const std::string& subject, const std::string& other, BenchMode mode, std::size_t size,
-                 Placement placement);
+Compared compare(const BenchResult& result, const std::string& subject, const std::string& other,
+                 BenchMode mode, std::size_t size, Placement placement);
 
-/// How far the same program measured twice is apart, over all places: the noise of this run. 0 if there was no control.
+/// How far the same program measured twice is apart, over all places: the noise of this run. 0 if there was
+/// no control.
 double noise_of(const BenchResult& result, BenchMode mode);
 
 /// What the reader has to know of this run before he believes it: noise, other programs. Sentences.
@@ -40,7 +41,8 @@ struct Aim {
     std::string what, seen;
     Verdict verdict = unknown;
 };
-/// What is asked of the ring of lab 05 and of the server of lab 07; nothing in the benchmark of all mechanisms.
+/// What is asked of the ring of lab 05 and of the server of lab 07; nothing in the benchmark of all
+/// mechanisms.
 std::vector<Aim> aims_of(const BenchResult& result);
 
 std::string bench_text(const BenchResult& result, const Style& style);

@@ -15,16 +15,26 @@ std::string escaped(std::string_view text) {
     std::string result;
     for (const char c : text)
         switch (c) {
-        case '&': result += "&amp;"; break;
-        case '<': result += "&lt;"; break;
-        case '>': result += "&gt;"; break;
-        case '"': result += "&quot;"; break;
-        default: result += c;
+        case '&':
+            result += "&amp;";
+            break;
+        case '<':
+            result += "&lt;";
+            break;
+        case '>':
+            result += "&gt;";
+            break;
+        case '"':
+            result += "&quot;";
+            break;
+        default:
+            result += c;
         }
     return result;
 }
 
-// Colours that stay apart for all kinds of eyes (Okabe and Ito), and a shape each: nothing is said by colour alone.
+// Colours that stay apart for all kinds of eyes (Okabe and Ito), and a shape each: nothing is said by colour
+// alone.
 constexpr const char* style_sheet = R"(
   .bench { --paper: #ffffff; --panel: #f6f7f9; --ink: #1b1f24; --quiet: #59636e; --line: #d1d9e0;
     --s0: #0072b2; --s1: #b85c00; --s2: #00795a; --s3: #c7362b; --s4: #8f3f97; --s5: #4d5bd6; --s6: #6b6b00; --s7: #00707f; --s8: #a0305f; }
@@ -53,25 +63,41 @@ constexpr const char* style_sheet = R"(
 
 class Drawing {
 public:
-    void text(double x, double y, std::string_view words, const char* classes = "", const char* anchor = "start") {
-        body_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"{}\" text-anchor=\"{}\">{}</text>\n", x, y, classes, anchor, escaped(words));
+    void text(double x, double y, std::string_view words, const char* classes = "",
+              const char* anchor = "start") {
+        body_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"{}\" text-anchor=\"{}\">{}</text>\n", x,
+                             y, classes, anchor, escaped(words));
     }
     void line(double x1, double y1, double x2, double y2, std::string_view classes) {
-        body_ += fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" class=\"{}\"/>\n", x1, y1, x2, y2, classes);
+        body_ += fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" class=\"{}\"/>\n",
+                             x1, y1, x2, y2, classes);
     }
     void box(double x, double y, double width, double height, std::string_view classes, double radius = 0) {
-        body_ += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"{}\" class=\"{}\"/>\n", x, y, width, height,
-                             radius, classes);
+        body_ += fmt::format(
+            "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"{}\" class=\"{}\"/>\n",
+            x, y, width, height, radius, classes);
     }
-    void path(const std::string& points, std::string_view classes) { body_ += fmt::format("<path d=\"{}\" class=\"{}\"/>\n", points, classes); }
+    void path(const std::string& points, std::string_view classes) {
+        body_ += fmt::format("<path d=\"{}\" class=\"{}\"/>\n", points, classes);
+    }
     void mark(double x, double y, std::size_t series, const char* how) {
         const std::string classes = fmt::format("s{} {}", series % 9, how);
         switch (series % 5) {
-        case 0: body_ += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" class=\"{}\"/>\n", x, y, classes); break;
-        case 1: box(x - 4, y - 4, 8, 8, classes); break;
-        case 2: path(fmt::format("M{:.1f} {:.1f}l5 8h-10z", x, y - 5), classes); break;
-        case 3: path(fmt::format("M{:.1f} {:.1f}l5.5 5.5l-5.5 5.5l-5.5-5.5z", x, y - 5.5), classes); break;
-        default: path(fmt::format("M{:.1f} {:.1f}l5-8h-10z", x, y + 5), classes);
+        case 0:
+            body_ +=
+                fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" class=\"{}\"/>\n", x, y, classes);
+            break;
+        case 1:
+            box(x - 4, y - 4, 8, 8, classes);
+            break;
+        case 2:
+            path(fmt::format("M{:.1f} {:.1f}l5 8h-10z", x, y - 5), classes);
+            break;
+        case 3:
+            path(fmt::format("M{:.1f} {:.1f}l5.5 5.5l-5.5 5.5l-5.5-5.5z", x, y - 5.5), classes);
+            break;
+        default:
+            path(fmt::format("M{:.1f} {:.1f}l5-8h-10z", x, y + 5), classes);
         }
     }
     void titled(std::string_view words) { body_ += fmt::format("<g><title>{}</title>\n", escaped(words)); }
@@ -86,8 +112,11 @@ private:
 class Scale {
 public:
     Scale(double low, double high, double from, double to)
-        : low_(std::floor(std::log10(low))), high_(std::max(std::ceil(std::log10(high)), low_ + 1)), from_(from), to_(to) {}
-    double at(double value) const { return from_ + (to_ - from_) * (std::log10(value) - low_) / (high_ - low_); }
+        : low_(std::floor(std::log10(low))), high_(std::max(std::ceil(std::log10(high)), low_ + 1)),
+          from_(from), to_(to) {}
+    double at(double value) const {
+        return from_ + (to_ - from_) * (std::log10(value) - low_) / (high_ - low_);
+    }
     std::vector<double> decades() const {
         std::vector<double> all;
         for (double power = low_; power <= high_; ++power)
@@ -116,15 +145,20 @@ struct Chart {
     const Cell* round_trip(const std::string& id, Placement where) const {
         return result.cell(id, BenchMode::closed_loop, result.answer_sizes[0], where);
     }
-    const Cell* flow(const std::string& id, std::size_t size) const { return result.cell(id, BenchMode::throughput, size, placement()); }
-    bool has(const std::string& id) const { return std::find(result.measured.begin(), result.measured.end(), id) != result.measured.end(); }
+    const Cell* flow(const std::string& id, std::size_t size) const {
+        return result.cell(id, BenchMode::throughput, size, placement());
+    }
+    bool has(const std::string& id) const {
+        return std::find(result.measured.begin(), result.measured.end(), id) != result.measured.end();
+    }
 
     std::vector<std::string> by(const std::function<double(const std::string&)>& value) const {
         std::vector<std::string> sorted;
         for (const std::string& id : series)
             if (value(id) > 0)
                 sorted.push_back(id);
-        std::stable_sort(sorted.begin(), sorted.end(), [&](const std::string& a, const std::string& b) { return value(a) < value(b); });
+        std::stable_sort(sorted.begin(), sorted.end(),
+                         [&](const std::string& a, const std::string& b) { return value(a) < value(b); });
         return sorted;
     }
 };
@@ -140,18 +174,25 @@ void frame(Drawing& drawing, const Area& area, std::string_view question, std::s
 }
 
 std::string duration_label(double us) {
-    return us >= 1e6 ? fmt::format("{:g} s", us / 1e6) : us >= 1000 ? fmt::format("{:g} ms", us / 1000) : fmt::format("{:g} µs", us);
+    return us >= 1e6    ? fmt::format("{:g} s", us / 1e6)
+           : us >= 1000 ? fmt::format("{:g} ms", us / 1000)
+                        : fmt::format("{:g} µs", us);
 }
 std::string rate_label(double bytes) {
-    return bytes >= 1e9 ? fmt::format("{:g} GB/s", bytes / 1e9) : bytes >= 1e6 ? fmt::format("{:g} MB/s", bytes / 1e6) : fmt::format("{:g} kB/s", bytes / 1e3);
+    return bytes >= 1e9   ? fmt::format("{:g} GB/s", bytes / 1e9)
+           : bytes >= 1e6 ? fmt::format("{:g} MB/s", bytes / 1e6)
+                          : fmt::format("{:g} kB/s", bytes / 1e3);
 }
 
-// ---- how soon is the answer there? --------------------------------------------------------------------------------------
+// ---- how soon is the answer there?
+// --------------------------------------------------------------------------------------
 
 constexpr double lane = 19, row = 2 * lane + 8, names = 182;
 
-void draw_answer(Drawing& drawing, const Cell& cell, const Scale& scale, double y, std::size_t series, bool filled, double text_x) {
-    const double p50 = cell.p50() / 1000, p99 = cell.from_send.percentile(99) / 1000, p999 = cell.from_send.percentile(99.9) / 1000;
+void draw_answer(Drawing& drawing, const Cell& cell, const Scale& scale, double y, std::size_t series,
+                 bool filled, double text_x) {
+    const double p50 = cell.p50() / 1000, p99 = cell.from_send.percentile(99) / 1000,
+                 p999 = cell.from_send.percentile(99.9) / 1000;
     const std::string color = fmt::format("s{} stroke", series % 9);
     drawing.line(scale.at(p50), y, scale.at(p999), y, color + " thin");
     drawing.line(scale.at(p99), y - 4, scale.at(p99), y + 4, color);
@@ -160,7 +201,9 @@ void draw_answer(Drawing& drawing, const Cell& cell, const Scale& scale, double 
     drawing.text(text_x, y + 4.5, microseconds(cell.p50()), filled ? "number strong" : "number", "end");
 }
 
-double answers_height(const Chart& chart) { return 118 + row * static_cast<double>(std::max<std::size_t>(chart.series.size(), 3)); }
+double answers_height(const Chart& chart) {
+    return 118 + row * static_cast<double>(std::max<std::size_t>(chart.series.size(), 3));
+}
 
 void draw_answers(Drawing& drawing, const Chart& chart, const Area& area) {
     const std::vector<std::string> order = chart.by([&](const std::string& id) {
@@ -169,16 +212,19 @@ void draw_answers(Drawing& drawing, const Chart& chart, const Area& area) {
     });
     const bool both = chart.result.placements.size() > 1;
     frame(drawing, area, "How soon is the answer there?",
-          fmt::format("Round trip of {}: mark at the median, ticks at p99 and p99.9", size_text(chart.result.answer_sizes[0])));
+          fmt::format("Round trip of {}: mark at the median, ticks at p99 and p99.9",
+                      size_text(chart.result.answer_sizes[0])));
     double low = 1e300, high = 0;
     for (const auto& [key, cell] : chart.result.cells)
-        if (key.mode == BenchMode::closed_loop && key.size == chart.result.answer_sizes[0] && key.id != "floor_spin") {
+        if (key.mode == BenchMode::closed_loop && key.size == chart.result.answer_sizes[0] &&
+            key.id != "floor_spin") {
             low = std::min(low, cell.p50() / 1000);
             high = std::max(high, cell.from_send.percentile(99.9) / 1000);
         }
     if (high == 0)
         return;
-    const double left = area.x + names, right = area.x + area.width - 74, top = area.y + 84, bottom = area.y + area.height - 30;
+    const double left = area.x + names, right = area.x + area.width - 74, top = area.y + 84,
+                 bottom = area.y + area.height - 30;
     const Scale scale(low, high, left, right);
     for (const double decade : scale.decades()) {
         drawing.line(scale.at(decade), top - 12, scale.at(decade), bottom, "grid");
@@ -202,15 +248,16 @@ void draw_answers(Drawing& drawing, const Chart& chart, const Area& area) {
         drawing.text(area.x + 18, y + (both ? lane / 2 : 0) + 4.5, contender(id).title, "strong");
         for (const Placement placement : chart.result.placements) {
             if (const Cell* cell = chart.round_trip(id, placement))
-                draw_answer(drawing, *cell, scale, y + (placement == chart.placement() ? 0 : lane), series, placement == chart.placement(),
-                            area.x + area.width - 18);
+                draw_answer(drawing, *cell, scale, y + (placement == chart.placement() ? 0 : lane), series,
+                            placement == chart.placement(), area.x + area.width - 18);
         }
         drawing.end();
         y += pitch;
     }
 }
 
-// ---- how much gets through? -----------------------------------------------------------------------------------------------
+// ---- how much gets through?
+// -----------------------------------------------------------------------------------------------
 
 struct Label {
     double wanted, y;
@@ -221,7 +268,8 @@ struct Label {
 // Labels at the lines' ends, moved apart until each can be read.
 void spread(std::vector<Label>& labels, double bottom) {
     constexpr double apart = 17;
-    std::sort(labels.begin(), labels.end(), [](const Label& a, const Label& b) { return a.wanted < b.wanted; });
+    std::sort(labels.begin(), labels.end(),
+              [](const Label& a, const Label& b) { return a.wanted < b.wanted; });
     for (std::size_t i = 0; i < labels.size(); ++i)
         labels[i].y = i == 0 ? labels[i].wanted : std::max(labels[i].wanted, labels[i - 1].y + apart);
     for (std::size_t i = labels.size(); i-- > 0;)
@@ -229,7 +277,8 @@ void spread(std::vector<Label>& labels, double bottom) {
 }
 
 void draw_throughput(Drawing& drawing, const Chart& chart, const Area& area) {
-    frame(drawing, area, "How much gets through?", fmt::format("Bytes a second in messages of each size, {}", name_of(chart.placement())));
+    frame(drawing, area, "How much gets through?",
+          fmt::format("Bytes a second in messages of each size, {}", name_of(chart.placement())));
     double low = 1e300, high = 0;
     for (const auto& [key, cell] : chart.result.cells)
         if (key.mode == BenchMode::throughput && key.placement == chart.placement()) {
@@ -238,7 +287,8 @@ void draw_throughput(Drawing& drawing, const Chart& chart, const Area& area) {
         }
     if (high == 0)
         return;
-    const double left = area.x + 84, right = area.x + area.width - (chart.result.title == "07" ? 270 : 190), top = area.y + 74, bottom = area.y + area.height - 34;
+    const double left = area.x + 84, right = area.x + area.width - (chart.result.title == "07" ? 270 : 190),
+                 top = area.y + 74, bottom = area.y + area.height - 34;
     const Scale scale(low, high, bottom, top);
     for (const double decade : scale.decades()) {
         drawing.line(left, scale.at(decade), right, scale.at(decade), "grid");
@@ -246,7 +296,10 @@ void draw_throughput(Drawing& drawing, const Chart& chart, const Area& area) {
     }
     const auto& sizes = chart.result.message_sizes;
     const auto x_of = [&](std::size_t i) {
-        return sizes.size() < 2 ? left : left + 12 + (right - left - 24) * static_cast<double>(i) / static_cast<double>(sizes.size() - 1);
+        return sizes.size() < 2
+                   ? left
+                   : left + 12 +
+                         (right - left - 24) * static_cast<double>(i) / static_cast<double>(sizes.size() - 1);
     };
     for (std::size_t i = 0; i < sizes.size(); ++i)
         drawing.text(x_of(i), bottom + 20, size_text(sizes[i]), "small", "middle");
@@ -289,11 +342,13 @@ void draw_throughput(Drawing& drawing, const Chart& chart, const Area& area) {
     }
 }
 
-// ---- what does it cost? ---------------------------------------------------------------------------------------------------
+// ---- what does it cost?
+// ---------------------------------------------------------------------------------------------------
 
 void draw_cost(Drawing& drawing, const Chart& chart, const Area& area) {
     frame(drawing, area, "What does it cost?",
-          fmt::format("CPU time of both sides a round trip of {}, {}", size_text(chart.result.answer_sizes[0]), name_of(chart.placement())));
+          fmt::format("CPU time of both sides a round trip of {}, {}",
+                      size_text(chart.result.answer_sizes[0]), name_of(chart.placement())));
     const auto cost = [&](const std::string& id) {
         const Cell* cell = chart.round_trip(id, chart.placement());
         return cell ? cell->cpu_ns() : 0;
@@ -308,19 +363,25 @@ void draw_cost(Drawing& drawing, const Chart& chart, const Area& area) {
         const Cell& cell = *chart.round_trip(id, chart.placement());
         drawing.titled(contender(id).title);
         drawing.text(area.x + 18, y + 13, contender(id).title, "strong");
-        drawing.box(left, y, std::max(2.0, (right - left) * cost(id) / most), 17, fmt::format("s{} fill", chart.number_of(id) % 9), 3);
+        drawing.box(left, y, std::max(2.0, (right - left) * cost(id) / most), 17,
+                    fmt::format("s{} fill", chart.number_of(id) % 9), 3);
         std::string words = microseconds(cost(id)) + " µs";
         if (cell.knows_switches)
-            words += fmt::format(", {:.1f} switches", (cell.voluntary + cell.involuntary) / static_cast<double>(std::max<std::uint64_t>(1, cell.messages)));
+            words += fmt::format(", {:.1f} switches",
+                                 (cell.voluntary + cell.involuntary) /
+                                     static_cast<double>(std::max<std::uint64_t>(1, cell.messages)));
         drawing.text(left + (right - left) * cost(id) / most + 10, y + 13, words, "number");
         drawing.end();
         y += pitch;
     }
 }
 
-double cost_height(const Chart& chart) { return 96 + 27 * static_cast<double>(std::max<std::size_t>(chart.series.size(), 7)); }
+double cost_height(const Chart& chart) {
+    return 96 + 27 * static_cast<double>(std::max<std::size_t>(chart.series.size(), 7));
+}
 
-// ---- which, when? -----------------------------------------------------------------------------------------------------------
+// ---- which, when?
+// -----------------------------------------------------------------------------------------------------------
 
 struct Answer {
     std::string question;
@@ -337,14 +398,17 @@ std::string names_of(const Answer& answer) {
     return joined(titles, " or ");
 }
 
-std::optional<Answer> best(const Chart& chart, const char* question, const std::function<double(const std::string&)>& value, bool least,
+std::optional<Answer> best(const Chart& chart, const char* question,
+                           const std::function<double(const std::string&)>& value, bool least,
                            const std::function<std::string(double)>& figure) {
     const std::vector<std::string> order = chart.by(value);
     if (order.empty())
         return std::nullopt;
     const double first = value(least ? order.front() : order.back());
     // Not further apart than the same program from itself: neither is the first.
-    const double noise = 1 + std::clamp(noise_of(chart.result, least ? BenchMode::closed_loop : BenchMode::throughput), 0.05, 0.25);
+    const double noise =
+        1 + std::clamp(noise_of(chart.result, least ? BenchMode::closed_loop : BenchMode::throughput), 0.05,
+                       0.25);
     Answer answer{question, {}, figure(first)};
     for (const std::string& id : order)
         if (least ? value(id) <= first * noise : value(id) * noise >= first)
@@ -380,7 +444,8 @@ std::vector<Answer> answers(const Chart& chart) {
     if (both)
         add(best(chart, "The answer soonest, two processors", trip(Placement::two, 50), true, us));
     add(best(chart, "The answer soonest, one processor", trip(Placement::one, 50), true, us));
-    add(best(chart, "The most small messages", rate(small, false), false, [](double r) { return short_number(r) + " a second"; }));
+    add(best(chart, "The most small messages", rate(small, false), false,
+             [](double r) { return short_number(r) + " a second"; }));
     add(best(chart, "The most bytes", rate(large, true), false, bandwidth));
     add(best(
         chart, "The least CPU time an answer",
@@ -400,7 +465,8 @@ std::vector<Answer> answers(const Chart& chart) {
 }
 
 void draw_glance(Drawing& drawing, const Chart& chart, const Area& area) {
-    frame(drawing, area, "You want …", "… and on this machine the first was, or the first were, level with each other:");
+    frame(drawing, area, "You want …",
+          "… and on this machine the first was, or the first were, level with each other:");
     double y = area.y + 78;
     for (const Answer& answer : answers(chart)) {
         double x = area.x + 24;
@@ -420,7 +486,9 @@ std::string summary(const BenchResult& result) {
 }
 
 std::string title(const BenchResult& result) {
-    return result.title.empty() ? "Which mechanism, when?" : result.title == "05" ? "The ring of lab 05 beside libraries" : "The server of lab 07 beside a bare one";
+    return result.title.empty()   ? "Which mechanism, when?"
+           : result.title == "05" ? "The ring of lab 05 beside libraries"
+                                  : "The server of lab 07 beside a bare one";
 }
 
 std::vector<std::string> warnings(const BenchResult& result) {
@@ -439,7 +507,8 @@ std::string description(const Chart& chart) {
         text += fmt::format("{}: {}, {}. ", answer.question, names_of(answer), answer.figure);
     for (const std::string& id : chart.series)
         if (const Cell* cell = chart.round_trip(id, chart.placement()))
-            text += fmt::format("{}: median round trip {} µs. ", contender(id).title, microseconds(cell->p50()));
+            text +=
+                fmt::format("{}: median round trip {} µs. ", contender(id).title, microseconds(cell->p50()));
     return text;
 }
 
@@ -458,10 +527,13 @@ std::string svg_of(const BenchResult& result, bool alone) {
         drawing.text(margin, y + 12, warning, "warning");
         y += 24;
     }
-    const bool answered = std::any_of(chart.series.begin(), chart.series.end(), [&](const std::string& id) { return chart.round_trip(id, chart.placement()); });
+    const bool answered = std::any_of(chart.series.begin(), chart.series.end(), [&](const std::string& id) {
+        return chart.round_trip(id, chart.placement());
+    });
     if (answered) {
         const double upper = std::max(answers_height(chart), 380.0);
-        const double lower = std::max(cost_height(chart), 92 + 42.0 * static_cast<double>(answers(chart).size()));
+        const double lower =
+            std::max(cost_height(chart), 92 + 42.0 * static_cast<double>(answers(chart).size()));
         draw_answers(drawing, chart, {margin, y, left_width, upper});
         draw_throughput(drawing, chart, {margin + left_width + gap, y, right_width, upper});
         y += upper + gap;
@@ -473,21 +545,30 @@ std::string svg_of(const BenchResult& result, bool alone) {
         draw_throughput(drawing, chart, {margin, y, width - 2 * margin, height});
         y += height + 30;
     }
-    drawing.text(margin, y, "Dashed: what the kernel and memory leave possible (a futex and the copies; memcpy). docs/benchmark.md says how it was measured.", "small");
+    drawing.text(
+        margin, y,
+        fmt::format("Dashed: {}. docs/benchmark.md says how it was measured.",
+                    result.title == "07"
+                        ? "a server that sends back what it reads, and does nothing else"
+                        : "what the kernel and memory leave possible (a futex and the copies; memcpy)"),
+        "small");
     for (const std::string& caveat : caveats(result)) {
         std::istringstream lines(wrapped(caveat, 165, 0));
         for (std::string line; std::getline(lines, line);)
             drawing.text(margin, y += 18, line, "small");
     }
     y += 20;
-    return fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" height=\"{1:.0f}\" class=\"bench\" role=\"img\" "
-                       "aria-labelledby=\"bench-title bench-desc\">\n<title id=\"bench-title\">{2}</title>\n<desc id=\"bench-desc\">{3}</desc>\n{4}"
+    return fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
+                       "width=\"{0:.0f}\" height=\"{1:.0f}\" class=\"bench\" role=\"img\" "
+                       "aria-labelledby=\"bench-title bench-desc\">\n<title "
+                       "id=\"bench-title\">{2}</title>\n<desc id=\"bench-desc\">{3}</desc>\n{4}"
                        "<rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n{5}</svg>\n",
-                       width, y, escaped(title(result)), escaped(description(chart)), alone ? fmt::format("<style>{}</style>\n", style_sheet) : "",
-                       drawing.body());
+                       width, y, escaped(title(result)), escaped(description(chart)),
+                       alone ? fmt::format("<style>{}</style>\n", style_sheet) : "", drawing.body());
 }
 
-// ---- the page -------------------------------------------------------------------------------------------------------------
+// ---- the page
+// -------------------------------------------------------------------------------------------------------------
 
 constexpr const char* page_style = R"(
   :root { color-scheme: light dark; }
@@ -512,18 +593,26 @@ struct Character {
     const char *id, *who, *shape, *when;
 };
 constexpr Character characters[] = {
-    {"pipe", "a parent and its child", "bytes, one way", "you start the other program yourself: nothing to name, nothing to clean up"},
-    {"named_pipe", "whoever knows the name, on this machine", "lines on Linux, messages on Windows; both ways", "strangers meet by a name, also a shell's cat and echo"},
-    {"mailslot", "anybody to one, on this machine", "short messages, one way", "many report to one, and each message stands for itself"},
-    {"ring", "two that trust each other", "bytes, one way", "large amounts, or the last microsecond; you check what the other side writes"},
+    {"pipe", "a parent and its child", "bytes, one way",
+     "you start the other program yourself: nothing to name, nothing to clean up"},
+    {"named_pipe", "whoever knows the name, on this machine",
+     "lines on Linux, messages on Windows; both ways",
+     "strangers meet by a name, also a shell's cat and echo"},
+    {"mailslot", "anybody to one, on this machine", "short messages, one way",
+     "many report to one, and each message stands for itself"},
+    {"ring", "two that trust each other", "bytes, one way",
+     "large amounts, or the last microsecond; you check what the other side writes"},
     {"event", "whoever knows the name", "no bytes", "something has happened, and others wait for it"},
     {"semaphore", "whoever knows the name", "no bytes", "so many at a time"},
-    {"unix_socket", "whoever knows the path, on this machine", "bytes, both ways", "a server on this machine, that wants to know who is calling"},
+    {"unix_socket", "whoever knows the path, on this machine", "bytes, both ways",
+     "a server on this machine, that wants to know who is calling"},
     {"tcp", "anybody, on any machine", "bytes, both ways", "the other side may be elsewhere, now or later"},
     {"udp", "anybody, on any machine", "messages that may get lost", "late is worse than lost"},
 };
 
-std::string cell_text(const Cell* cell, const std::function<std::string(const Cell&)>& text) { return cell ? escaped(text(*cell)) : "–"; }
+std::string cell_text(const Cell* cell, const std::function<std::string(const Cell&)>& text) {
+    return cell ? escaped(text(*cell)) : "–";
+}
 
 std::string table_of_characters(const Chart& chart) {
     std::string rows;
@@ -534,16 +623,22 @@ std::string table_of_characters(const Chart& chart) {
             for (const std::size_t size : chart.result.message_sizes)
                 if (const Cell* cell = chart.flow(each.id, size))
                     most = std::max(most, cell->rate() * static_cast<double>(size));
-            rows += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n", escaped(contender(each.id).title),
-                                each.who, each.shape, each.when, cell_text(two, [](const Cell& cell) { return microseconds(cell.p50()) + " µs"; }),
-                                most > 0 ? bandwidth(most) : "–");
+            rows +=
+                fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td "
+                            "class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
+                            escaped(contender(each.id).title), each.who, each.shape, each.when,
+                            cell_text(two, [](const Cell& cell) { return microseconds(cell.p50()) + " µs"; }),
+                            most > 0 ? bandwidth(most) : "–");
         }
     if (rows.empty())
         return {};
-    return fmt::format("<h2>Which one is for what</h2>\n<div class=\"wide\"><table class=\"words\"><thead><tr><th scope=\"col\">mechanism</th><th scope=\"col\">between</th>"
-                       "<th scope=\"col\">carries</th><th scope=\"col\">take it when</th><th scope=\"col\">round trip of {}</th><th scope=\"col\">at most</th></tr></thead>"
-                       "<tbody>\n{}</tbody></table></div>\n",
-                       size_text(chart.result.answer_sizes.front()), rows);
+    return fmt::format(
+        "<h2>Which one is for what</h2>\n<div class=\"wide\"><table class=\"words\"><thead><tr><th "
+        "scope=\"col\">mechanism</th><th scope=\"col\">between</th>"
+        "<th scope=\"col\">carries</th><th scope=\"col\">take it when</th><th scope=\"col\">round trip of "
+        "{}</th><th scope=\"col\">at most</th></tr></thead>"
+        "<tbody>\n{}</tbody></table></div>\n",
+        size_text(chart.result.answer_sizes.front()), rows);
 }
 
 std::string row_of(const std::string& head, const std::vector<std::string>& cells) {
@@ -554,14 +649,17 @@ std::string row_of(const std::string& head, const std::vector<std::string>& cell
 }
 
 std::string table(const std::string& caption, const std::vector<std::string>& head, const std::string& rows) {
-    std::string text = fmt::format("<div class=\"wide\"><table><caption>{}</caption><thead><tr><th scope=\"col\"></th>", escaped(caption));
+    std::string text =
+        fmt::format("<div class=\"wide\"><table><caption>{}</caption><thead><tr><th scope=\"col\"></th>",
+                    escaped(caption));
     for (const std::string& each : head)
         text += fmt::format("<th scope=\"col\">{}</th>", escaped(each));
     return rows.empty() ? "" : text + "</tr></thead><tbody>\n" + rows + "</tbody></table></div>\n";
 }
 
 std::string three(const bench::Histogram& histogram) {
-    return fmt::format("{} / {} / {}", microseconds(histogram.percentile(50)), microseconds(histogram.percentile(99)), microseconds(histogram.percentile(99.9)));
+    return fmt::format("{} / {} / {}", microseconds(histogram.percentile(50)),
+                       microseconds(histogram.percentile(99)), microseconds(histogram.percentile(99.9)));
 }
 
 std::string tables_of(const BenchResult& result, Placement placement) {
@@ -582,7 +680,9 @@ std::string tables_of(const BenchResult& result, Placement placement) {
         for (const std::size_t size : result.message_sizes) {
             const Cell* cell = result.cell(id, BenchMode::throughput, size, placement);
             any_flow = any_flow || cell;
-            flow.push_back(cell ? fmt::format("{}, {}/s", bandwidth(cell->rate() * static_cast<double>(size)), short_number(cell->rate())) : "–");
+            flow.push_back(cell ? fmt::format("{}, {}/s", bandwidth(cell->rate() * static_cast<double>(size)),
+                                              short_number(cell->rate()))
+                                : "–");
         }
         if (any_trip)
             trips += row_of(contender(id).title, trip);
@@ -591,8 +691,10 @@ std::string tables_of(const BenchResult& result, Placement placement) {
         if (const Cell* cell = result.cell(id, BenchMode::open_loop, result.answer_sizes[0], placement))
             open += row_of(contender(id).title, {three(cell->from_send), three(cell->from_due)});
     }
-    return fmt::format("<h2>All figures, {}</h2>\n", name_of(placement)) + table("Round trip, closed loop: p50 / p99 / p99.9 in µs", answer_head, trips) +
-           table(fmt::format("Open loop, {:.0f} messages of {} a second: p50 / p99 / p99.9 in µs", result.rate, size_text(result.answer_sizes[0])),
+    return fmt::format("<h2>All figures, {}</h2>\n", name_of(placement)) +
+           table("Round trip, closed loop: p50 / p99 / p99.9 in µs", answer_head, trips) +
+           table(fmt::format("Open loop, {:.0f} messages of {} a second: p50 / p99 / p99.9 in µs",
+                             result.rate, size_text(result.answer_sizes[0])),
                  {"from the send", "from the intended send"}, open) +
            table("Throughput", flow_head, flows);
 }
@@ -602,22 +704,29 @@ std::string aims_table(const BenchResult& result) {
     constexpr const char* classes[] = {"met", "level", "missed", "quiet"};
     std::string rows;
     for (const Aim& aim : aims_of(result))
-        rows += fmt::format("<tr><td class=\"{}\">{}</td><td>{}</td><td>{}</td></tr>\n", classes[aim.verdict], words[aim.verdict], escaped(aim.what), escaped(aim.seen));
+        rows += fmt::format("<tr><td class=\"{}\">{}</td><td>{}</td><td>{}</td></tr>\n", classes[aim.verdict],
+                            words[aim.verdict], escaped(aim.what), escaped(aim.seen));
     if (rows.empty())
         return {};
-    return "<h2>Aims</h2>\n<p class=\"quiet\">Level: nearer to each other than the same program was to itself.</p><div class=\"wide\"><table class=\"words\"><tbody>\n" +
+    return "<h2>Aims</h2>\n<p class=\"quiet\">Level: nearer to each other than the same program was to "
+           "itself.</p><div class=\"wide\"><table class=\"words\"><tbody>\n" +
            rows + "</tbody></table></div>\n";
 }
 
 }  // namespace
 
-std::string bench_svg(const BenchResult& result) { return svg_of(result, true); }
+std::string bench_svg(const BenchResult& result) {
+    return svg_of(result, true);
+}
 
 std::string bench_html(const BenchResult& result) {
     const Chart chart(result);
-    std::string page = fmt::format("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, "
-                                   "initial-scale=1\">\n<title>{0}</title>\n<style>{1}{2}</style>\n</head>\n<body class=\"bench\">\n<h1>{0}</h1>\n<p class=\"quiet\">{3}</p>\n",
-                                   escaped(title(result)), style_sheet, page_style, escaped(summary(result)));
+    std::string page =
+        fmt::format("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
+                    "name=\"viewport\" content=\"width=device-width, "
+                    "initial-scale=1\">\n<title>{0}</title>\n<style>{1}{2}</style>\n</head>\n<body "
+                    "class=\"bench\">\n<h1>{0}</h1>\n<p class=\"quiet\">{3}</p>\n",
+                    escaped(title(result)), style_sheet, page_style, escaped(summary(result)));
     for (const std::string& warning : warnings(result))
         page += fmt::format("<p class=\"warning\">{}</p>\n", escaped(warning));
     page += "<figure>\n" + svg_of(result, false) + "</figure>\n";
@@ -625,15 +734,18 @@ std::string bench_html(const BenchResult& result) {
     for (const Placement placement : result.placements)
         page += tables_of(result, placement);
     page += "<h2>How it was measured</h2>\n<ul>\n";
-    page += fmt::format("<li>{} rounds; in each, every mechanism has its turn of {:.0f} ms at every size, after a warm-up, so that a disturbance hits all of them. "
+    page += fmt::format("<li>{} rounds; in each, every mechanism has its turn of {:.0f} ms at every size, "
+                        "after a warm-up, so that a disturbance hits all of them. "
                         "Client and server are pinned: {}.</li>\n",
                         result.rounds, result.seconds_each * 1000,
-                        result.cpus.size() > 1 ? fmt::format("to the processors {} and {}, or both to {}", result.cpus[0], result.cpus[1], result.cpus[0])
+                        result.cpus.size() > 1 ? fmt::format("to the processors {} and {}, or both to {}",
+                                                             result.cpus[0], result.cpus[1], result.cpus[0])
                                                : fmt::format("both to processor {}", result.cpus[0]));
     for (const std::string& caveat : caveats(result))
         page += fmt::format("<li>{}</li>\n", escaped(caveat));
-    page += fmt::format("<li>{}; the answer is sent when the whole question is there. docs/benchmark.md says more.</li>\n",
-                        result.mine ? "Made of the student's own labs" : "Made of the labs' reference solutions");
+    page += fmt::format(
+        "<li>{}; the answer is sent when the whole question is there. docs/benchmark.md says more.</li>\n",
+        result.mine ? "Made of the student's own labs" : "Made of the labs' reference solutions");
     for (const auto& [what, why] : result.left_out)
         page += fmt::format("<li>Left out: {}: {}</li>\n", escaped(what), escaped(why));
     return page + "</ul>\n</body>\n</html>\n";

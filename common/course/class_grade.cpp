@@ -132,6 +132,7 @@ private:
         box.level = level_;
         box.slot = slot;
         box.memory_bytes = 4ull << 30;
+        box.wall = std::chrono::seconds(60);
         const fs::path build_folder = repository_ / build_of("linux"), source = repository_ / source_of(recipe.lab, Track::posix);
         if (level_ != Isolation::namespaces) {
             // The same commands, with the names of files as they are here.
@@ -176,14 +177,18 @@ private:
         fs::permissions(scratch / "out/program", fs::perms(0755));
         fs::rename(scratch / "out/program", scratch / program);
         const bool walls = level_ == Isolation::namespaces;
+        // A program that its user may not read is out of reach of that user's other programs from its first instruction on:
+        // its memory, and the pipes by which its cases report. See PR_SET_DUMPABLE in prctl(2).
+        fs::copy_file(bin / judge, scratch / judge);
+        fs::permissions(scratch / judge, fs::perms(0111));
         Box box;
         box.level = level_;
         box.slot = slot;
         box.cpu = std::chrono::seconds(120);
         box.wall = std::chrono::seconds(240);
-        box.read_only = {{bin / judge, "/course/" + judge}, {bin / "puppet", "/course/puppet"}, {scratch / program, "/lab/" + program}};
+        box.read_only = {{scratch / judge, "/course/" + judge}, {bin / "puppet", "/course/puppet"}, {scratch / program, "/lab/" + program}};
         box.directory = walls ? fs::path("/tmp") : scratch;
-        std::vector<std::string> command = {walls ? "/course/" + judge : (bin / judge).string(), "--subject", walls ? "/lab/" + program : (scratch / program).string(),
+        std::vector<std::string> command = {walls ? "/course/" + judge : (scratch / judge).string(), "--subject", walls ? "/lab/" + program : (scratch / program).string(),
                                             "--source", source_of(recipe.lab, Track::posix), "--rerun", fmt::format("./course grade {} --case {{case}}", recipe.lab.number), "--format", "json"};
         if (!seed_.empty())
             command.insert(command.end(), {"--seed", seed_});

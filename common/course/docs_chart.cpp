@@ -233,7 +233,8 @@ std::string svg_by_graphviz(const std::string& dot) {
     std::smatch part;
     if (std::regex_search(svg, part, size)) {
         const double wide = std::stod(part[1]) * 1.3, high = std::stod(part[2]) * 1.3;
-        svg = std::string(part.prefix()) + fmt::format("style=\"--width:{0:.0f}px\" width=\"{0:.0f}\" height=\"{1:.0f}\"", wide, high) +
+        svg = std::string(part.prefix()) +
+              fmt::format("style=\"--width:{0:.0f}px\" width=\"{0:.0f}\" height=\"{1:.0f}\"", wide, high) +
               std::string(part.suffix());
     }
     return trimmed(svg);

@@ -60,13 +60,16 @@ std::string with_each(const std::string& html, const std::string& open, const st
 std::string with_title(std::string html) {
     const std::string contents = "<div class=\"contents\">";
     const std::size_t title = html.find("<title>"), at = html.find(contents);
-    if (html.find("<div class=\"title\">") != std::string::npos || title == std::string::npos || at == std::string::npos)
+    if (html.find("<div class=\"title\">") != std::string::npos || title == std::string::npos ||
+        at == std::string::npos)
         return html;
     const std::size_t from = title + 7;
     const std::string words = html.substr(from, html.find(" - ", from) - from);
     for (const char* tag : {"<h", "</h"})
         html = replaced(html, std::string(tag) + "3", std::string(tag) + "2");
-    return html.insert(html.find(contents), "<div class=\"header\"><div class=\"headertitle\"><h1 class=\"title\">" + words + "</h1></div></div>\n");
+    return html.insert(html.find(contents),
+                       "<div class=\"header\"><div class=\"headertitle\"><h1 class=\"title\">" + words +
+                           "</h1></div></div>\n");
 }
 
 // Doxygen makes the title a <div> and begins the sections at <h1>: for a screen reader the page has no title
@@ -109,7 +112,8 @@ std::string with_summary_in_order(const std::string& html) {
         std::string kept;
         with_each(links, "<a href=\"#", "</a>", [&](const std::string& link) {
             const std::string anchor = link.substr(0, link.find('"'));
-            if (html.find("name=\"" + anchor + "\"") != std::string::npos || html.find("id=\"" + anchor + "\"") != std::string::npos)
+            if (html.find("name=\"" + anchor + "\"") != std::string::npos ||
+                html.find("id=\"" + anchor + "\"") != std::string::npos)
                 kept += (kept.empty() ? "" : " &#124;\n") + ("<a href=\"#" + link + "</a>");
             return std::string();
         });
@@ -199,7 +203,8 @@ void finish_pages(const fs::path& folder, const std::map<std::string, std::strin
                   const std::map<std::string, std::string>& namespaces) {
     for (const fs::path& file : files_with(folder, ".html")) {
         const std::string name = file.filename().string();
-        std::string html = with_links_resolved(with_headings_in_order(with_title(text_of(file))), targets, name);
+        std::string html =
+            with_links_resolved(with_headings_in_order(with_title(text_of(file))), targets, name);
         html = with_summary_in_order(html);
         if (const auto space = namespaces.find(name); space != namespaces.end())
             html = with_symbols_linked(html, targets, space->second);
@@ -208,7 +213,8 @@ void finish_pages(const fs::path& folder, const std::map<std::string, std::strin
 }
 
 TreeNode reference_tree(const std::map<std::string, std::string>& targets) {
-    TreeNode spaces{"Contracts", "namespaces.html", {}}, classes{"Classes", "annotated.html", {}}, files{"Files", "files.html", {}};
+    TreeNode spaces{"Contracts", "namespaces.html", {}}, classes{"Classes", "annotated.html", {}},
+        files{"Files", "files.html", {}};
     for (const auto& [name, target] : targets) {
         if (target.find('#') != std::string::npos)
             continue;
@@ -228,14 +234,16 @@ void tree_script(const TreeNode& node, const std::string& path, std::string& tre
     tree += fmt::format("[ \"{}\", \"{}\", ", replaced(node.title, "\"", "\\\""), node.target);
     index += fmt::format("\"{}\":[{}],\n", node.target, path);
     if (ends_with(node.target, "_8hpp.html"))
-        index += fmt::format("\"{}_source.html\":[{}],\n", node.target.substr(0, node.target.size() - 5), path);
+        index +=
+            fmt::format("\"{}_source.html\":[{}],\n", node.target.substr(0, node.target.size() - 5), path);
     if (node.children.empty()) {
         tree += "null ]";
         return;
     }
     tree += "[\n";
     for (std::size_t i = 0; i < node.children.size(); ++i) {
-        tree_script(node.children[i], path.empty() ? std::to_string(i) : path + "," + std::to_string(i), tree, index);
+        tree_script(node.children[i], path.empty() ? std::to_string(i) : path + "," + std::to_string(i), tree,
+                    index);
         tree += i + 1 < node.children.size() ? ",\n" : "\n";
     }
     tree += "] ]";
@@ -251,14 +259,18 @@ void write_tree(const fs::path& folder, const TreeNode& root) {
     // The licence stays, and the words that the script says itself.
     const std::size_t begin = old.find("var NAVTREE ="), words = old.find("var SYNCONMSG");
     if (begin == std::string::npos || words == std::string::npos)
-        throw Failure(exit_code::machine, fmt::format("{} is not as Doxygen 1.9 writes it; the site is made for that version", data.string()));
+        throw Failure(exit_code::machine,
+                      fmt::format("{} is not as Doxygen 1.9 writes it; the site is made for that version",
+                                  data.string()));
     for (const fs::path& file : files_with(folder, ".js")) {
         const std::string stem = file.stem().string();
-        const bool branch = fs::exists(folder / (stem + ".html")) || ends_with(stem, "_dup") || starts_with(stem, "navtreeindex");
+        const bool branch = fs::exists(folder / (stem + ".html")) || ends_with(stem, "_dup") ||
+                            starts_with(stem, "navtreeindex");
         if (branch)
             fs::remove(file);
     }
-    write_file(data, old.substr(0, begin) + "var NAVTREE =\n[\n" + tree + "\n];\n\nvar NAVTREEINDEX =\n[\n\"\"\n];\n\n" + old.substr(words));
+    write_file(data, old.substr(0, begin) + "var NAVTREE =\n[\n" + tree +
+                         "\n];\n\nvar NAVTREEINDEX =\n[\n\"\"\n];\n\n" + old.substr(words));
     write_file(folder / "navtreeindex0.js", "var NAVTREEINDEX0 =\n{\n" + index + "\"pages.html\":[]\n};\n");
 }
 

@@ -18,10 +18,10 @@ struct SearchEntry {
     std::string scope;          ///< shown behind the title: "Named pipes (lab 02)"
 };
 
-/// Doxygen's files (as seen from `root`) and symbols by the tag file that it wrote: "common/ipc/error.hpp" → "error_8hpp.html",
-/// "anonymous_pipes::capture" → "namespaceanonymous__pipes.html#a1b2".
+/// Doxygen's files (as seen from `root`) and symbols by the tag file that it wrote: "common/ipc/error.hpp" →
+/// "error_8hpp.html", "anonymous_pipes::capture" → "namespaceanonymous__pipes.html#a1b2".
 std::map<std::string, std::string> targets_of(const std::filesystem::path& tag_file,
-                                             const std::filesystem::path& root);
+                                              const std::filesystem::path& root);
 
 /// Sets headings in order, resolves links to files, and links the contract's functions where handouts name
 /// them.
@@ -29,8 +29,8 @@ std::map<std::string, std::string> targets_of(const std::filesystem::path& tag_f
 void finish_pages(const std::filesystem::path& folder, const std::map<std::string, std::string>& targets,
                   const std::map<std::string, std::string>& namespaces);
 
-/// The tree of pages at the side. Doxygen's own has no place for pages below the main page, and leads to places on
-/// headers' pages that do not exist; so we write it.
+/// The tree of pages at the side. Doxygen's own has no place for pages below the main page, and leads to
+/// places on headers' pages that do not exist; so we write it.
 struct TreeNode {
     std::string title, target;
     std::vector<TreeNode> children;

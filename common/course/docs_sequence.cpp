@@ -306,10 +306,10 @@ std::string Sequence::svg() {
             fmt::format("<line class=\"life\" x1=\"{0:.0f}\" y1=\"{1:.0f}\" x2=\"{0:.0f}\" y2=\"{2:.0f}\"/>",
                         each.x, top, y);
     const double width = right_ - left_ + 2 * margin, height = y + margin;
-    return fmt::format(
-        "<svg style=\"--width:{1:.0f}px\" viewBox=\"{0:.0f} 0 {1:.0f} {2:.0f}\" width=\"{1:.0f}\" height=\"{2:.0f}\" role=\"img\" "
-        "aria-label=\"{3}\">{4}{5}{6}</svg>",
-        left_ - margin, width, height, html_escaped(words()), lines, boxes, marks);
+    return fmt::format("<svg style=\"--width:{1:.0f}px\" viewBox=\"{0:.0f} 0 {1:.0f} {2:.0f}\" "
+                       "width=\"{1:.0f}\" height=\"{2:.0f}\" role=\"img\" "
+                       "aria-label=\"{3}\">{4}{5}{6}</svg>",
+                       left_ - margin, width, height, html_escaped(words()), lines, boxes, marks);
 }
 
 std::string Sequence::words() const {

@@ -186,7 +186,7 @@ int run(int argc, char** argv) {
     CLI::App* bench = verb(app, "bench", "measure every mechanism on this machine",
                            [&](const Repository& r) { return bench_mechanisms(r, measuring); });
     bench->require_subcommand(0, 1);
-    bench->add_option("lab", measuring.lab, "one lab's own comparison instead (05)");
+    bench->add_option("lab", measuring.lab, "one lab's own comparison instead (05, 07)");
     bench->add_option("--track", measuring.track, "posix or win32 (under Wine: its figures, not Windows')")->capture_default_str();
     bench->add_option("--mechanism", measuring.mechanisms, "only this mechanism; may be given again")
         ->take_all()

@@ -74,8 +74,8 @@ public:
 /// 4. Tells the manager that it is ready; not before, since whoever waits for us comes at once. Then calls ready().
 /// 5. Serves, one request after the other. Waiting uses no processor. Each request is one event in the log,
 ///    `request` with the fields `pid` and `user` (of the Peer), and `text`.
-/// 6. When told to reload: reloads, without losing a client. A configuration that is no good is logged
-///    (`reload-failed`, with `error`) and leaves the old one in force.
+/// 6. When told to reload: reloads, without losing a client, and logs `reloaded`. A configuration that is no good is logged
+///    as `reload-failed`, with `error`, and leaves the old one in force.
 /// 7. When told to stop: finishes the answer that it is at, and sends it; closes the channel and removes its name; returns.
 ///    A start is given up, without ever having been ready.
 ///

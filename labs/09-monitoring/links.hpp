@@ -213,7 +213,9 @@ public:
         }
         return true;
     }
-    void wake(std::atomic<std::uint32_t>& word, int) override { ::syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0); }
+    void wake(std::atomic<std::uint32_t>& word, int) override {
+        ::syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+    }
 };
 
 #endif
@@ -230,7 +232,8 @@ public:
 private:
     static std::size_t aligned(std::size_t message) { return (message + 63) / 64 * 64; }
     Ring ring(void* memory, std::size_t message, int number) {
-        return Ring(static_cast<char*>(memory) + static_cast<std::size_t>(number) * Ring::bytes(aligned(message)), message, *sleep_, number);
+        const std::size_t offset = static_cast<std::size_t>(number) * Ring::bytes(aligned(message));
+        return Ring(static_cast<char*>(memory) + offset, message, *sleep_, number);
     }
     std::unique_ptr<RingSleep> sleep_;
     Ring out_, in_;
@@ -298,7 +301,8 @@ private:
     static std::pair<Ends, Ends> named_pipe() {
         const std::wstring name = L"\\\\.\\pipe\\lab-09-" + std::to_wstring(GetCurrentProcessId());
         const HANDLE ours = CreateNamedPipeW(name.c_str(), PIPE_ACCESS_DUPLEX | FILE_FLAG_FIRST_PIPE_INSTANCE,
-                                             PIPE_TYPE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS, 1, 64 * 1024, 64 * 1024, 0, nullptr);
+                                             PIPE_TYPE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS, 1, 64 * 1024, 64 * 1024,
+                                             0, nullptr);
         if (ours == INVALID_HANDLE_VALUE)
             ipc::throw_last_error("CreateNamedPipeW", ipc::to_utf8(name));
         File server(ours);
@@ -322,7 +326,9 @@ private:
         make_inheritable(stop_.get());
         auto sleep = std::make_unique<RingSleep>();
         sleep->stop = stop_.get();
-        std::vector<std::string> words = {"peer", std::to_string(size), number(mapping_.get()), number(self), number(stop_.get())};
+        std::vector<std::string> words = {"peer", std::to_string(size)};
+        for (const HANDLE handle : {mapping_.get(), self, stop_.get()})
+            words.push_back(number(handle));
         for (int i = 0; i < 4; ++i) {
             events_[i].reset(CreateEventW(nullptr, FALSE, FALSE, nullptr));
             make_inheritable(events_[i].get());
@@ -367,7 +373,9 @@ inline void be_the_peer(const std::vector<std::string>& words) {
         FileLink link{File(standard_input()), File(standard_output())};
         return serve(link, size);
     }
-    auto handle = [&](std::size_t i) { return reinterpret_cast<HANDLE>(static_cast<std::uintptr_t>(std::stoull(words.at(i)))); };
+    auto handle = [&](std::size_t i) {
+        return reinterpret_cast<HANDLE>(static_cast<std::uintptr_t>(std::stoull(words.at(i))));
+    };
     auto sleep = std::make_unique<RingSleep>();
     sleep->other = handle(3);
     sleep->stop = handle(4);
@@ -499,7 +507,8 @@ public:
                 answer += c;
         }
         if (!answer.empty() && answer != message)  // an empty one is somebody at a keyboard, who pressed Enter
-            throw std::runtime_error("lab-09: the peer answered '" + answer + "' to '" + message + "'; it should send each line back");
+            throw std::runtime_error("lab-09: the peer answered '" + answer + "' to '" + message +
+                                     "'; it should send each line back");
         return true;
     }
 

@@ -57,8 +57,8 @@ std::uint64_t number(const std::string& what, const std::string& word, std::uint
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size() || value < least || value > highest)
-        throw ipc::usage_error("lab-09: " + what + " is a number from " + std::to_string(least) + " to " + std::to_string(highest) +
-                               ", not '" + word + "'");
+        throw ipc::usage_error("lab-09: " + what + " is a number from " + std::to_string(least) + " to " +
+                               std::to_string(highest) + ", not '" + word + "'");
     return value;
 }
 
@@ -112,7 +112,9 @@ ProcessId own_id() {
 ProcessId process_id(const std::string& verb, const Options& options) {
     if (options.words.size() != 1)
         throw ipc::usage_error("lab-09: " + verb + " wants one process id, as in: lab-09 " + verb + " 4711");
-    return options.words[0] == "self" ? own_id() : static_cast<ProcessId>(number("a process id", options.words[0], 1, 0x7fffffff));
+    if (options.words[0] == "self")
+        return own_id();
+    return static_cast<ProcessId>(number("a process id", options.words[0], 1, 0x7fffffff));
 }
 
 // Byte by byte, since it is asked for a line at a time. At the end of the input nobody steps any more.
@@ -235,12 +237,13 @@ private:
                 point = true;
             } else if (c >= '0' && c <= '9') {
                 if (point && ++behind > decimals_)
-                    refuse(decimals_ == 0 ? "has decimals; say how many, as in --decimals 3" : "has more decimals than --decimals says", word);
+                    refuse(decimals_ == 0 ? "has decimals; say how many, as in --decimals 3"
+                                          : "has more decimals than --decimals says", word);
                 push(value, static_cast<unsigned>(c - '0'), word);
                 digit_seen = true;
             } else {
-                refuse(c == '-' && word.front() == '-' ? "is negative, and no duration is; did a clock go backwards?"
-                                                       : "is no number; wanted are digits, and a point if there is --decimals", word);
+                refuse(word.front() == '-' ? "is negative, and no duration is; did a clock go backwards?"
+                                           : "is no number; wanted are digits, and a point if there is --decimals", word);
             }
         }
         if (!digit_seen)
@@ -320,7 +323,8 @@ int latency(const Options& options) {
         rows.emplace_back("all", std::move(all));
     }
     if (rows.back().second.count() == 0)
-        throw std::runtime_error("lab-09: there is no number in " + rows.front().first + (rows.size() > 1 ? " or the others" : ""));
+        throw std::runtime_error("lab-09: there is no number in " + rows.front().first +
+                                 (rows.size() > 1 ? " or the others" : ""));
 
     std::vector<std::string> head = {"", "count"};
     for (const std::string& name : report::percentile_names())
@@ -340,7 +344,8 @@ int latency(const Options& options) {
         double unit = 1;
         for (unsigned i = 0; i < decimals; ++i)
             unit *= 10;
-        save(options.svg, report::chart("How long the slower ones take", curves, [&](double value) { return text("%.3g", value / unit); }));
+        const auto beside = [&](double value) { return text("%.3g", value / unit); };
+        save(options.svg, report::chart("How large the larger ones are", curves, beside));
     }
     return 0;
 }
@@ -358,18 +363,24 @@ int audit(const Options& options) {
 
     const Audit::Report found = audit.report();
     if (found.lines == found.torn)
-        throw std::runtime_error("lab-09: of " + std::to_string(found.lines) + " lines none is a log entry; wanted is: TIME SENDER NUMBER [TEXT], "
-                                 "as in: 12.345678 worker-1 42 done");
+        throw std::runtime_error("lab-09: of " + std::to_string(found.lines) + " lines none is a log entry; wanted is: "
+                                 "TIME SENDER NUMBER [TEXT], as in: 12.345678 worker-1 42 done");
     report::Table table({"sender", "entries", "lost", "duplicates", "reordered", "stale", "first", "last", "per second"});
-    for (const Audit::Sender& sender : found.senders)
-        table.add({sender.name, std::to_string(sender.entries), std::to_string(sender.lost), std::to_string(sender.duplicates),
-                   std::to_string(sender.reordered), std::to_string(sender.stale), text("%.6f", static_cast<double>(sender.first_us) / 1e6),
-                   text("%.6f", static_cast<double>(sender.last_us) / 1e6), text("%.1f", sender.rate)});
+    for (const Audit::Sender& sender : found.senders) {
+        std::vector<std::string> row = {sender.name};
+        for (const std::uint64_t count : {sender.entries, sender.lost, sender.duplicates, sender.reordered, sender.stale})
+            row.push_back(std::to_string(count));
+        for (const std::uint64_t time_us : {sender.first_us, sender.last_us})
+            row.push_back(text("%.6f", static_cast<double>(time_us) / 1e6));
+        row.push_back(text("%.1f", sender.rate));
+        table.add(std::move(row));
+    }
     std::string words = table.str() + std::to_string(found.lines) + " lines, " + std::to_string(found.torn) + " torn";
     if (found.torn > 0)
         words += ", the first of them line " + std::to_string(found.first_torn);
     if (found.untracked > 0)
-        words += "; " + std::to_string(found.untracked) + " entries of more than " + std::to_string(Audit::most_senders) + " senders, only counted";
+        words += "; " + std::to_string(found.untracked) + " entries of more than " + std::to_string(Audit::most_senders) +
+                 " senders, only counted";
     ipc::print(words + "\n");
     return 0;
 }
@@ -408,7 +419,9 @@ private:
     std::vector<std::pair<std::string, Histogram>> rows_;
 };
 
-[[noreturn]] void peer_is_gone() { throw std::runtime_error("lab-09: the peer has gone away, in the middle of the measurement"); }
+[[noreturn]] void peer_is_gone() {
+    throw std::runtime_error("lab-09: the peer has gone away, in the middle of the measurement");
+}
 
 // `count` messages one way, and one echo at the end, so that all have arrived.
 std::string stream(links::Link& link, std::size_t size, std::uint64_t count) {
@@ -471,7 +484,8 @@ int bench(const Options& options) {
     const std::string& mechanism = options.words[0];
     const std::string known = std::string(", ") + links::Bench::mechanisms() + ", stdio, ";
     if (mechanism.empty() || known.find(", " + mechanism + ", ") == std::string::npos)
-        throw ipc::usage_error("lab-09: there is no mechanism '" + mechanism + "' here; there are " + links::Bench::mechanisms() + ", stdio");
+        throw ipc::usage_error("lab-09: there is no mechanism '" + mechanism + "' here; there are " +
+                               links::Bench::mechanisms() + ", stdio");
     if (mechanism == "stdio" && options.only == "stream")
         throw ipc::usage_error("lab-09: stdio does not stream, for its peer sends each line back; take --only closed or open");
     if (!options.svg.empty())
@@ -486,7 +500,8 @@ int bench(const Options& options) {
         one_way = bench_link(options, count, found);
     ipc::print((found.empty() ? "" : found.table()) + one_way);
     if (!options.svg.empty())
-        save(options.svg, found.chart(mechanism + ", " + std::to_string(options.size) + " bytes: how long the slower round trips take"));
+        save(options.svg, found.chart(mechanism + ", " + std::to_string(options.size) +
+                                      " bytes: how long the slower round trips take"));
     return 0;
 }
 
@@ -520,32 +535,47 @@ int run(const ipc::Arguments& arguments) {
 
 namespace monitoring {
 
+namespace {
+
+bool whole(std::string_view digits, std::uint64_t& value) {
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return error == std::errc() && end == digits.data() + digits.size();
+}
+
+// Seconds with up to nine decimals, of which six are kept.
+bool microseconds_of(std::string_view time, std::uint64_t& value) {
+    const std::size_t point = time.find('.');
+    std::uint64_t before = 0, behind = 0;
+    if (!whole(time.substr(0, point), before) || before > most / 1'000'000 - 1)
+        return false;
+    if (point != std::string_view::npos) {
+        std::string decimals(time.substr(point + 1));
+        if (decimals.empty() || decimals.size() > 9 || decimals.find_first_not_of("0123456789") != std::string::npos)
+            return false;
+        decimals.resize(6, '0');
+        whole(decimals, behind);
+    }
+    value = before * 1'000'000 + behind;
+    return true;
+}
+
+}  // namespace
+
 std::optional<Entry> parse(std::string_view line) {
-    Entry entry;
+    if (!line.empty() && line.back() == '\r')
+        line.remove_suffix(1);
     auto word = [&line] {
         const std::string_view found = line.substr(0, line.find(' '));
         line.remove_prefix(std::min(line.size(), found.size() + 1));
         return found;
     };
-    auto whole = [](std::string_view digits, std::uint64_t& value) {
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-        return error == std::errc() && end == digits.data() + digits.size() && !digits.empty();
-    };
-    if (!line.empty() && line.back() == '\r')
-        line.remove_suffix(1);
-    const std::string_view time = word();
+    constexpr std::size_t longest_name = 200;
+    Entry entry;
+    if (!microseconds_of(word(), entry.time_us))
+        return std::nullopt;
     entry.sender = word();
-    const std::string_view number = word();
-    const std::size_t point = time.find('.');
-    std::string behind(point == std::string_view::npos ? "" : time.substr(point + 1));
-    std::uint64_t full = 0, parts = 0;
-    const bool digits = behind.find_first_not_of("0123456789") == std::string::npos;
-    if (!digits || behind.size() > 9 || !whole(time.substr(0, point), full) || full > most / 1'000'000 - 1 || (point != std::string_view::npos && behind.empty()))
+    if (entry.sender.empty() || entry.sender.size() > longest_name || !whole(word(), entry.number) || entry.number == 0)
         return std::nullopt;
-    behind.resize(6, '0');  // finer than that is not kept
-    if (!whole(behind, parts) || entry.sender.empty() || entry.sender.size() > 200 || !whole(number, entry.number) || entry.number == 0)
-        return std::nullopt;
-    entry.time_us = full * 1'000'000 + parts;
     return entry;
 }
 

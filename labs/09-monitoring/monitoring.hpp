@@ -133,8 +133,8 @@ std::optional<Entry> parse(std::string_view line);
 /// Reads a log and finds what was lost, came twice or came late, in memory that does not grow with the log.
 class Audit {
 public:
-    /// The entry with the highest number so far was number h: of the `window` numbers h - window + 1 … h each is known to have
-    /// come or not. Of older ones nothing is remembered.
+    /// If h is the highest number so far, it is known of each of the numbers h - window + 1 … h whether it has come. Of older
+    /// ones nothing is remembered.
     static constexpr std::uint64_t window = 1024;
     /// Entries of more senders than that are only counted.
     static constexpr std::size_t most_senders = 1000;
@@ -158,7 +158,8 @@ public:
         std::uint64_t reordered = 0;   ///< entries that came for the first time, but after a higher number
         std::uint64_t stale = 0;       ///< entries older than the window: nobody can tell whether they are late or duplicates
         std::uint64_t first_us = 0, last_us = 0;  ///< earliest and latest time, wherever they stand in the log
-        /// Entries per second: the steps from one entry to the next, by the time from the earliest to the latest; 0 if that is 0.
+        /// Entries per second: the steps from one entry to the next, divided by the time from the earliest to the latest; 0 if
+        /// that is 0.
         double rate = 0;
     };
     struct Report {

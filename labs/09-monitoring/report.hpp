@@ -119,19 +119,17 @@ std::string chart(const std::string& title, const std::vector<Curve>& curves, co
 </style>
 )";
     svg += text("<text x=\"%.0f\" y=\"28\" font-size=\"17\">", left) + escaped(title) + "</text>\n";
-    for (double decade = first; decade <= last; ++decade)
-        svg += text("<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>", left, right, y(std::pow(10, decade)),
-                    y(std::pow(10, decade))) +
-               text("<text x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\">", left - 8, y(std::pow(10, decade)) + 4) +
-               escaped(shown(std::pow(10, decade))) + "</text>\n";
-    for (int nines = 0; nines <= 3; ++nines) {
-        static constexpr const char* names[] = {"fastest", "p90", "p99", "p99.9"};
-        svg += text("<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/>", x(nines), x(nines), top, bottom) +
-               text("<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%s</text>\n", x(nines), bottom + 20, names[nines]);
+    for (double decade = first; decade <= last; ++decade) {
+        const double value = std::pow(10, decade), height = y(value);
+        svg += text("<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>", left, right, height, height) +
+               text("<text x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\">", left - 8, height + 4) + escaped(shown(value)) + "</text>\n";
     }
-    const double median = std::log10(2.0);
-    svg += text("<line class=\"grid\" stroke-dasharray=\"3\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/>", x(median), x(median), top, bottom) +
-           text("<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">p50</text>\n", x(median), bottom + 20);
+    const std::pair<double, const char*> marks[] = {{0, "fastest"}, {std::log10(2.0), "p50"}, {1, "p90"}, {2, "p99"}, {3, "p99.9"}};
+    for (const auto& [nines, name] : marks) {
+        const double at = x(nines);
+        svg += text("<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/>", at, at, top, bottom) +
+               text("<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%s</text>\n", at, bottom + 20, name);
+    }
     for (std::size_t i = 0; i < curves.size(); ++i) {
         std::string path;
         for (unsigned per_mille = 1; per_mille <= 999; ++per_mille)

@@ -355,7 +355,8 @@ void run(const Service& service, Application& application) {
     const SERVICE_TABLE_ENTRYW table[] = {{name.data(), service_main}, {nullptr, nullptr}};
     // Returns when the service has stopped; at once if it was not the manager who has started us.
     if (!StartServiceCtrlDispatcherW(table))
-        ipc::throw_last_error("StartServiceCtrlDispatcher", "'run' is for the service manager; type: lab-08 install " + service.name + " and lab-08 start " + service.name);
+        ipc::throw_last_error("StartServiceCtrlDispatcher", "'run' is for the service manager; type: lab-08 install " + service.name +
+                                                                " and lab-08 start " + service.name);
 }
 
 void install(const Service& service) {
@@ -390,7 +391,8 @@ void start(const std::string& name) {
     // StartService only begins it.
     const SERVICE_STATUS_PROCESS status = wait_while(entry.get(), SERVICE_START_PENDING, name);
     if (status.dwCurrentState == SERVICE_STOPPED)
-        ipc::throw_error(static_cast<int>(status.dwWin32ExitCode ? status.dwWin32ExitCode : ERROR_SERVICE_NOT_ACTIVE), "service " + name, "it has stopped instead of starting; see its log");
+        ipc::throw_error(static_cast<int>(status.dwWin32ExitCode ? status.dwWin32ExitCode : ERROR_SERVICE_NOT_ACTIVE), "service " + name,
+                         "it has stopped instead of starting; see its log");
 }
 
 void stop(const std::string& name) {

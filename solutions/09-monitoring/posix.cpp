@@ -130,14 +130,15 @@ bool Target::watch(milliseconds interval, std::uint64_t count, const Seen& seen)
     }
 }
 
-double cpu_percent(const Reading& earlier, const Reading& later) {
-    const std::chrono::duration<double> used = later.cpu_time - earlier.cpu_time, passed = later.at - earlier.at;
+static double percent(std::chrono::duration<double> used, std::chrono::duration<double> passed) {
     return passed.count() > 0 ? 100 * (used / passed) : 0;
 }
 
-double cpu_percent(const Reading& only) {
-    return only.age.count() > 0 ? 100.0 * static_cast<double>(only.cpu_time.count()) / static_cast<double>(only.age.count()) : 0;
+double cpu_percent(const Reading& earlier, const Reading& later) {
+    return percent(later.cpu_time - earlier.cpu_time, later.at - earlier.at);
 }
+
+double cpu_percent(const Reading& only) { return percent(only.cpu_time, only.age); }
 
 // ---- Exercise 2: many numbers, and what is worth knowing of them ------------------------------------------------------
 
@@ -151,7 +152,8 @@ constexpr std::uint64_t per_octave = 1u << octave_bits;
 std::size_t bucket_of(std::uint64_t value) {
     if (value < per_octave)
         return static_cast<std::size_t>(value);
-    const unsigned shift = static_cast<unsigned>(std::bit_width(value)) - octave_bits - 1;  // what is left has octave_bits + 1 bits
+    // So far that octave_bits + 1 bits are left.
+    const unsigned shift = static_cast<unsigned>(std::bit_width(value)) - octave_bits - 1;
     return static_cast<std::size_t>(shift * per_octave + (value >> shift));
 }
 

@@ -91,8 +91,8 @@ void arm(HANDLE timer, clock::time_point due) {
 }  // namespace
 
 struct Target::State {
-    ProcessId id = 0;
-    ipc::unique_handle process;  // this process, for ever; its number is nobody else's while we hold it; signalled when it has ended
+    ProcessId id = 0;            // nobody else's while we hold the handle
+    ipc::unique_handle process;  // this process, for ever; signalled when it has ended
 };
 
 Target::Target(ProcessId id) : state_(new State) {
@@ -152,14 +152,15 @@ bool Target::watch(milliseconds interval, std::uint64_t count, const Seen& seen)
     }
 }
 
-double cpu_percent(const Reading& earlier, const Reading& later) {
-    const std::chrono::duration<double> used = later.cpu_time - earlier.cpu_time, passed = later.at - earlier.at;
+static double percent(std::chrono::duration<double> used, std::chrono::duration<double> passed) {
     return passed.count() > 0 ? 100 * (used / passed) : 0;
 }
 
-double cpu_percent(const Reading& only) {
-    return only.age.count() > 0 ? 100.0 * static_cast<double>(only.cpu_time.count()) / static_cast<double>(only.age.count()) : 0;
+double cpu_percent(const Reading& earlier, const Reading& later) {
+    return percent(later.cpu_time - earlier.cpu_time, later.at - earlier.at);
 }
+
+double cpu_percent(const Reading& only) { return percent(only.cpu_time, only.age); }
 
 // ---- Exercise 2: many numbers, and what is worth knowing of them ------------------------------------------------------
 
@@ -173,7 +174,8 @@ constexpr std::uint64_t per_octave = 1u << octave_bits;
 std::size_t bucket_of(std::uint64_t value) {
     if (value < per_octave)
         return static_cast<std::size_t>(value);
-    const unsigned shift = static_cast<unsigned>(std::bit_width(value)) - octave_bits - 1;  // what is left has octave_bits + 1 bits
+    // So far that octave_bits + 1 bits are left.
+    const unsigned shift = static_cast<unsigned>(std::bit_width(value)) - octave_bits - 1;
     return static_cast<std::size_t>(shift * per_octave + (value >> shift));
 }
 
@@ -362,7 +364,8 @@ Histogram closed_loop(std::uint64_t count, const RoundTrip& round_trip) {
 OpenLoop open_loop(std::uint64_t count, nanoseconds interval, const RoundTrip& round_trip) {
     OpenLoop took;
     // High resolution: without it a timer is only as fine as the system's tick, 15.6 ms.
-    const ipc::unique_handle timer(::CreateWaitableTimerExW(nullptr, nullptr, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, TIMER_ALL_ACCESS));
+    const DWORD fine = CREATE_WAITABLE_TIMER_HIGH_RESOLUTION;
+    const ipc::unique_handle timer(::CreateWaitableTimerExW(nullptr, nullptr, fine, TIMER_ALL_ACCESS));
     if (!timer)
         ipc::throw_last_error("CreateWaitableTimerExW");
     const clock::time_point begin = clock::now();

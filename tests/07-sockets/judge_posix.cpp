@@ -155,7 +155,8 @@ CASE("7.21 without a descriptor for one more client serve goes on with those tha
         Conversation first = connect(stage, served.ipv4);
         first.asks(stage.random().word(8));
     }
-    const rlimit few{served.lab.process().descriptors().size() + 6, served.lab.process().descriptors().size() + 6};
+    const rlim_t most = served.lab.process().descriptors().size() + 6;
+    const rlimit few{most, most};
     if (::prlimit(static_cast<pid_t>(served.lab.process().id()), RLIMIT_NOFILE, &few, nullptr) != 0)
         stage.unavailable("the system does not let the judge limit another process's descriptors");
     std::vector<Conversation> clients;
@@ -216,7 +217,7 @@ CASE("7.23 serve takes a UNIX socket over from the dead and from nobody else" * 
      hints("bind() says EADDRINUSE. Does somebody live there?",
            "The name of a UNIX socket stays when its server is killed. Only a connect() tells: ECONNREFUSED means that nobody listens. But a plain file refuses connections as well.",
            "lstat(): only if it is a socket. connect(): only if it is refused. Then unlink() and bind(). Otherwise throw EADDRINUSE and touch nothing.")) {
-    stage.by_hand("lab-07 serve --unix my_socket & sleep 0.1; kill -KILL $!; lab-07 serve --unix my_socket");
+    stage.by_hand("lab-07 serve --unix my_socket & sleep 0.1; kill -KILL $!; wait $!; lab-07 serve --unix my_socket");
     stage.recognise("ddress already in use[^]*expected: a line|a line on standard output[^]*ddress already in use", "stale-name-refused");
     const std::string name = stage.name("socket"), file = stage.name("file"), precious = stage.random().word(20);
     leave_stale(at(stage, name));

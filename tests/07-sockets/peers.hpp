@@ -50,7 +50,7 @@ inline int last_error() { return ::WSAGetLastError(); }
 inline bool would_block(int error) { return error == WSAEWOULDBLOCK; }
 inline bool in_progress(int error) { return error == WSAEWOULDBLOCK; }
 inline bool refused(int error) { return error == WSAECONNREFUSED; }
-inline int wait_native(WSAPOLLFD* entry, int timeout) { return ::WSAPoll(entry, 1, timeout); }
+inline int wait_native(WSAPOLLFD* entries, int timeout, unsigned count = 1) { return ::WSAPoll(entries, count, timeout); }
 inline void set_nonblocking(Native socket) {
     u_long on = 1;
     ::ioctlsocket(socket, FIONBIO, &on);
@@ -73,7 +73,7 @@ inline int last_error() { return errno; }
 inline bool would_block(int error) { return error == EAGAIN || error == EINTR; }
 inline bool in_progress(int error) { return error == EINPROGRESS; }
 inline bool refused(int error) { return error == ECONNREFUSED; }
-inline int wait_native(pollfd* entry, int timeout) { return ::poll(entry, 1, timeout); }
+inline int wait_native(pollfd* entries, int timeout, unsigned count = 1) { return ::poll(entries, count, timeout); }
 inline void set_nonblocking(Native socket) { ::fcntl(socket, F_SETFL, O_NONBLOCK); }
 constexpr int no_signal = MSG_NOSIGNAL, shut_write = SHUT_WR;
 inline void begin_sockets() {}
@@ -173,6 +173,11 @@ public:
 private:
     Native value_ = no_socket;
 };
+
+inline void wait_for_either(const Socket& one, const Socket& other, Deadline deadline) {
+    PollEntry entries[] = {{one.get(), POLLIN, 0}, {other.get(), POLLIN, 0}};
+    wait_native(entries, deadline.poll_ms(), 2);
+}
 
 inline bool machine_has(int family) {
     begin_sockets();

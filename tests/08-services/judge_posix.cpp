@@ -115,7 +115,8 @@ namespace {
 struct Notice {
     pid_t sender = 0;
     std::string text;
-    std::chrono::microseconds when{0};  // on the monotonic clock
+    std::chrono::microseconds when{0};  // received, on the monotonic clock
+    std::chrono::microseconds sent{0};  // as the kernel noted it, on another clock
 
     std::optional<std::string> get(const std::string& key) const {
         std::istringstream lines(text);
@@ -137,6 +138,7 @@ public:
         socket_.reset(ipc::check(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket", "AF_UNIX"));
         const int on = 1;
         ipc::check(::setsockopt(socket_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), "setsockopt", "SO_PASSCRED");
+        ipc::check(::setsockopt(socket_.get(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on), "setsockopt", "SO_TIMESTAMPNS");
         const sockaddr_un address = address_of(path);
         ipc::check(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), size_of(path)), "bind", path);
     }
@@ -156,7 +158,7 @@ public:
     std::optional<Notice> receive() {
         for (;;) {
             std::array<char, 8192> bytes;
-            alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred))> control;
+            alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(timespec))> control;
             iovec part{bytes.data(), bytes.size()};
             msghdr message{};
             message.msg_iov = &part;
@@ -174,6 +176,10 @@ public:
                     ucred sender{};
                     std::memcpy(&sender, CMSG_DATA(header), sizeof sender);
                     notice.sender = sender.pid;
+                } else if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPNS) {
+                    timespec sent{};
+                    std::memcpy(&sent, CMSG_DATA(header), sizeof sent);
+                    notice.sent = std::chrono::microseconds(sent.tv_sec * 1'000'000LL + sent.tv_nsec / 1000);
                 }
             if (count == 0 && notice.sender == ::getpid())
                 continue;  // our own filling
@@ -334,7 +340,8 @@ void Service::is_stopping(const Mistake& otherwise) {
 }
 
 void Service::makes_progress_down(const Mistake& otherwise) {
-    const Notice notice = state_->hear("EXTEND_TIMEOUT_USEC=…, at each step on the way down", [](const Notice& each) { return each.get("EXTEND_TIMEOUT_USEC").has_value(); }, otherwise);
+    const auto asks_for_time = [](const Notice& each) { return each.get("EXTEND_TIMEOUT_USEC").has_value(); };
+    const Notice notice = state_->hear("EXTEND_TIMEOUT_USEC=…, at each step on the way down", asks_for_time, otherwise);
     stage().require(std::strtoull(notice.get("EXTEND_TIMEOUT_USEC").value_or("").c_str(), nullptr, 10) >= 1'000'000,
                     {"EXTEND_TIMEOUT_USEC=… of a second at least", shown(notice.text), "", "", otherwise});
 }
@@ -352,7 +359,8 @@ void reloads(Service& service, const Mistake& otherwise) {
     const Notice notice = state.hear("RELOADING=1 from the service", [](const Notice& each) { return each.says("RELOADING=1"); }, otherwise);
     const auto when = std::strtoll(notice.get("MONOTONIC_USEC").value_or("0").c_str(), nullptr, 10);
     stage.require(when >= state.reload_told.count() && when <= notice.when.count(),
-                  {"MONOTONIC_USEC=… in the same datagram: this moment on CLOCK_MONOTONIC, between " + std::to_string(state.reload_told.count()) + " and " + std::to_string(notice.when.count()),
+                  {"MONOTONIC_USEC=… in the same datagram: this moment on CLOCK_MONOTONIC, between " + std::to_string(state.reload_told.count()) +
+                       " and " + std::to_string(notice.when.count()),
                    shown(notice.text), "", "", "no-monotonic-time"});
     state.hear("READY=1 when it is done", [](const Notice& each) { return each.says("READY=1"); }, "reloads-for-ever");
 }
@@ -414,7 +422,9 @@ Client::Client(Service& service, const Mistake& otherwise)
         service.stage().fail({"a client can connect to RUNTIME/control.socket", "connect: " + ipc::last_error().message(), "", "", otherwise});
     struct stat status {};
     if (::stat(service.address().c_str(), &status) == 0)
-        service.stage().require((status.st_mode & 0177) == 0, {"the control socket is for its owner alone, mode 0600", "everybody may connect: the mode was left to the umask, which is 0 here", "", "", "mode-left-to-umask"});
+        service.stage().require((status.st_mode & 0177) == 0,
+                                {"the control socket is for its owner alone, mode 0600",
+                                 "everybody may connect: the mode was left to the umask, which is 0 here", "", "", "mode-left-to-umask"});
 }
 Client::Client(Client&&) noexcept = default;
 Client::~Client() = default;
@@ -697,14 +707,18 @@ Subject Definitions::run(const std::string& verb, const std::string& name, Words
     const bool succeeded = lab.ends().how == Ended::How::exited && lab.process().ended().code == 0;
     if (succeeded && exists(unit) == (verb == "install") && (verb == "install" || (verb == "remove" && known))) {
         const std::vector<Words>& calls = state.systemctl.calls;
-        state.stage.require(has_call(calls, "daemon-reload"), {"systemctl daemon-reload after the unit files have changed", text_of(calls), "", "", "no-daemon-reload"});
-        state.stage.require(there == (verb == "install"), {"systemctl daemon-reload comes when the unit file is already " + std::string(verb == "install" ? "there" : "gone"), "it came before", "", "", "no-daemon-reload"});
+        state.stage.require(has_call(calls, "daemon-reload"),
+                            {"systemctl daemon-reload after the unit files have changed", text_of(calls), "", "", "no-daemon-reload"});
+        state.stage.require(there == (verb == "install"),
+                            {"systemctl daemon-reload comes when the unit file is already " + std::string(verb == "install" ? "there" : "gone"), "it came before", "", "", "no-daemon-reload"});
     }
     if (succeeded && verb == "remove" && known) {
         const std::vector<Words>& calls = state.systemctl.calls;
         const bool now = std::any_of(calls.begin(), calls.end(), [](const Words& words) { return is_call(words, "disable") && std::count(words.begin(), words.end(), "--now"); });
-        state.stage.require(now || has_call(calls, "stop", name), {"remove stops the service (systemctl stop, or disable --now)", text_of(calls), "", "", "removes-a-running-service"});
-        state.stage.require(has_call(calls, "disable", name), {"remove disables the service, or links to the unit file are left", text_of(calls), "", "", "removes-a-running-service"});
+        state.stage.require(now || has_call(calls, "stop", name),
+                            {"remove stops the service (systemctl stop, or disable --now)", text_of(calls), "", "", "removes-a-running-service"});
+        state.stage.require(has_call(calls, "disable", name),
+                            {"remove disables the service, or links to the unit file are left", text_of(calls), "", "", "removes-a-running-service"});
     }
     return lab;
 }
@@ -888,9 +902,11 @@ public:
     }
     void answers(const std::string& request, const std::string& expected, const Mistake& otherwise = {}) {
         std::string got;
-        const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(5'000 * stage_.time_scale())));
+        const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(15'000 * stage_.time_scale())));
         ask_until(deadline, [&] { return (got = try_ask(request)) == expected; });
-        stage_.require(got == expected, {"the service that systemd runs answers " + shown(expected), got.empty() ? "nothing; systemctl status says " + shown(systemd_->systemctl({"status", name_}).out, 600) : shown(got), "", "", otherwise});
+        stage_.require(got == expected,
+                       {"the service that systemd runs answers " + shown(expected),
+                        got.empty() ? "nothing; systemctl status says " + shown(systemd_->systemctl({"status", name_}).out, 600) : shown(got), "", "", otherwise});
     }
     const std::string& name() const { return name_; }
     const std::string& units() const { return units_; }
@@ -920,16 +936,23 @@ CASE("8.5 the unit file says what kind of service this is" * points(4) * section
     const std::string unit = read_text(stage.files() + "/units/" + name + ".service");
     const auto in_service = [&](const char* key) { return value_in(unit, "Service", key); };
     const std::string restart = in_service("Restart"), type = in_service("Type");
-    stage.require(type == "notify" || type == "notify-reload", {"Type=notify in [Service]", "Type=" + type, "", "started means ready for any other type", "type-simple"});
+    stage.require(type == "notify" || type == "notify-reload",
+                  {"Type=notify in [Service]", "Type=" + type, "", "started means ready for any other type", "type-simple"});
     stage.require(type == "notify-reload" || (in_service("ExecReload").find("HUP") != std::string::npos && in_service("ExecReload").find("$MAINPID") != std::string::npos),
                   {"ExecReload= sends SIGHUP to $MAINPID", "ExecReload=" + in_service("ExecReload"), "", "", "no-reload-command"});
-    stage.require(in_service("RuntimeDirectory") == name, {"RuntimeDirectory=" + name + ", so that /run/" + name + " is there and goes again", "RuntimeDirectory=" + in_service("RuntimeDirectory"), "", "", "no-runtime-directory"});
-    stage.require(!in_service("WatchdogSec").empty(), {"WatchdogSec= some time", "nothing: a stuck service stays stuck", "", "", "no-watchdog-in-the-unit"});
-    stage.require(restart == "on-failure" || restart == "always" || restart == "on-abnormal", {"Restart=on-failure", "Restart=" + restart, "", "", "no-restart"});
+    stage.require(in_service("RuntimeDirectory") == name,
+                  {"RuntimeDirectory=" + name + ", so that /run/" + name + " is there and goes again",
+                   "RuntimeDirectory=" + in_service("RuntimeDirectory"), "", "", "no-runtime-directory"});
+    stage.require(!in_service("WatchdogSec").empty(),
+                  {"WatchdogSec= some time", "nothing: a stuck service stays stuck", "", "", "no-watchdog-in-the-unit"});
+    stage.require(restart == "on-failure" || restart == "always" || restart == "on-abnormal",
+                  {"Restart=on-failure", "Restart=" + restart, "", "", "no-restart"});
     stage.require(!value_in(unit, "Install", "WantedBy").empty(), {"[Install] with WantedBy=, so that it can be enabled", "nothing", "", "", ""});
     struct stat status {};
     ipc::check(::stat((stage.files() + "/units/" + name + ".service").c_str(), &status), "stat", name);
-    stage.require((status.st_mode & 0133) == 0, {"a unit file is no program, and nobody but its owner writes it", "mode 0" + std::to_string((status.st_mode >> 6) & 7) + std::to_string((status.st_mode >> 3) & 7) + std::to_string(status.st_mode & 7), "", "", ""});
+    stage.require((status.st_mode & 0133) == 0,
+                  {"a unit file is no program, and nobody but its owner writes it",
+                   "mode 0" + std::to_string((status.st_mode >> 6) & 7) + std::to_string((status.st_mode >> 3) & 7) + std::to_string(status.st_mode & 7), "", "", ""});
     manager.run("remove", name).exits(0);
 }
 
@@ -974,8 +997,10 @@ CASE("8.7 install without the right or without a manager says so and leaves noth
         return stage.start({"install", whom, "--config", "two", "--unit-dir", folder}, how);
     };
     const auto is_as_before = [&](const Mistake& otherwise) {
-        stage.require(read_text(units + "/" + name + ".service") == before, {"after a failure the unit file is as it was before", "it has changed", "", "", otherwise});
-        stage.require(std::distance(fs::directory_iterator(units), {}) == 1, {"nothing else in the unit directory", "there is more", "", "", otherwise});
+        stage.require(read_text(units + "/" + name + ".service") == before,
+                      {"after a failure the unit file is as it was before", "it has changed", "", "", otherwise});
+        stage.require(std::distance(fs::directory_iterator(units), {}) == 1,
+                      {"nothing else in the unit directory", "there is more", "", "", otherwise});
     };
     // No systemctl at all.
     for (const std::string& whom : {name, stage.name("other")}) {
@@ -1148,8 +1173,9 @@ CASE("8.22 the watchdog hears from it in time when idle and when busy" * points(
     const auto feeds = [](const Notice& notice) { return notice.says("WATCHDOG=1"); };
     Notice last = service.state().hear("WATCHDOG=1 from the service", feeds, "watchdog-not-fed");
     const Notice next = service.state().hear("WATCHDOG=1 from the service", feeds, "watchdog-not-fed");
-    const auto apart = next.when - last.when;
-    stage.require(apart < 500ms * stage.time_scale(), {"WATCHDOG=1 at least every 500 ms", "after " + std::to_string(apart.count() / 1000) + " ms", "", "", "watchdog-fed-too-late"});
+    const auto apart = next.sent - last.sent;
+    stage.require(apart < 500ms * stage.time_scale(),
+                  {"WATCHDOG=1 at least every 500 ms", "after " + std::to_string(apart.count() / 1000) + " ms", "", "", "watchdog-fed-too-late"});
     stage.require(apart > 5ms, {"WATCHDOG=1 now and then", "every " + std::to_string(apart.count()) + " µs", "", "", "busy-waiting"});
     Client client(service);
     client.ask("count " + one.path() + " " + two.path());
@@ -1192,9 +1218,11 @@ CASE("8.23 the watchdog hears nothing from one that is stuck or was not meant" *
     service.state().listen();
     other.state().listen();
     for (const Notice& notice : service.state().notices)
-        stage.require(!notice.says("WATCHDOG=1"), {"a service that is stuck in an answer falls silent", "it still tells " + shown(notice.text), "", "", "watchdog-fed-from-aside"});
+        stage.require(!notice.says("WATCHDOG=1"),
+                      {"a service that is stuck in an answer falls silent", "it still tells " + shown(notice.text), "", "", "watchdog-fed-from-aside"});
     for (const Notice& notice : other.state().notices)
-        stage.require(!notice.says("WATCHDOG=1"), {"WATCHDOG_PID is somebody else: no WATCHDOG=1", "it tells " + shown(notice.text), "", "", "watchdog-pid-ignored"});
+        stage.require(!notice.says("WATCHDOG=1"),
+                      {"WATCHDOG_PID is somebody else: no WATCHDOG=1", "it tells " + shown(notice.text), "", "", "watchdog-pid-ignored"});
     gate.open();
     client.answer();
     for (Service* one : {&service, &other}) {
@@ -1218,7 +1246,8 @@ CASE("8.24 start stop reload and status have systemctl do the work" * points(3) 
         Subject lab = stage.start({verb, name}, how);
         systemctl.serve(lab);
         lab.exits(0);
-        stage.require(has_call(systemctl.calls, verb, name), {std::string("systemctl ") + verb + " " + name + ".service", text_of(systemctl.calls), "", "", "does-not-ask-systemctl"});
+        stage.require(has_call(systemctl.calls, verb, name),
+                      {std::string("systemctl ") + verb + " " + name + ".service", text_of(systemctl.calls), "", "", "does-not-ask-systemctl"});
     }
     struct Known {
         const char *load, *active;
@@ -1227,9 +1256,12 @@ CASE("8.24 start stop reload and status have systemctl do the work" * points(3) 
     };
     const std::string pid = std::to_string(stage.random().between(1000, 99999));
     for (const Known& known : {Known{"loaded", "active", pid, text, "running (pid " + pid + "): " + text, 0}, Known{"loaded", "inactive", "0", "", "stopped", 3},
-                               Known{"loaded", "activating", pid, "loading 1 of 3", "starting (pid " + pid + "): loading 1 of 3", 3}, Known{"loaded", "reloading", pid, "", "reloading (pid " + pid + ")", 0},
-                               Known{"loaded", "deactivating", pid, "", "stopping (pid " + pid + ")", 3}, Known{"loaded", "failed", "0", "", "failed", 3}, Known{"not-found", "inactive", "0", "", "not installed", 4}}) {
-        const std::map<std::string, std::string> all = {{"LoadState", known.load}, {"ActiveState", known.active}, {"MainPID", known.pid}, {"StatusText", known.text}, {"Id", name + ".service"}};
+                               Known{"loaded", "activating", pid, "loading 1 of 3", "starting (pid " + pid + "): loading 1 of 3", 3},
+                               Known{"loaded", "reloading", pid, "", "reloading (pid " + pid + ")", 0},
+                               Known{"loaded", "deactivating", pid, "", "stopping (pid " + pid + ")", 3},
+                               Known{"loaded", "failed", "0", "", "failed", 3}, Known{"not-found", "inactive", "0", "", "not installed", 4}}) {
+        const std::map<std::string, std::string> all = {{"LoadState", known.load}, {"ActiveState", known.active}, {"MainPID", known.pid},
+                                                        {"StatusText", known.text}, {"Id", name + ".service"}};
         systemctl.calls.clear();
         systemctl.answer = [&](const Words& words) { return shown_properties(words, all); };
         Subject lab = stage.start({"status", name}, how);
@@ -1248,7 +1280,9 @@ CASE("8.25 what systemctl refuses is refused" * points(2) * section("systemctl")
     Systemctl systemctl(stage);
     bool refuses = false;
     systemctl.answer = [&](const Words& call) {
-        return !refuses ? shown_properties(is_call(call, "show") ? call : Words{"show"}, {{"ActiveState", "active"}, {"LoadState", "loaded"}, {"MainPID", "77"}, {"StatusText", ""}}) : Answer{5, "", "Failed to start " + name + ".service: " + words + "\n"};
+        if (refuses)
+            return Answer{5, "", "Failed to start " + name + ".service: " + words + "\n"};
+        return is_call(call, "show") ? shown_properties(call, {{"ActiveState", "active"}, {"LoadState", "loaded"}, {"MainPID", "77"}, {"StatusText", ""}}) : Answer{};
     };
     Start how;
     how.no_input = true;
@@ -1288,7 +1322,8 @@ CASE("8.26 a real systemd installs starts reloads stops and removes it" * points
     life.answers("greet " + who, after + ", " + who, "reload-not-done");
     life.run("stop").exits(0);
     life.run("status").prints(life.name() + ": stopped\n");
-    stage.require(!exists(life.systemd().path("/run/" + life.name())), {"the runtime directory has gone with the service", "it is still there", "", "", "no-runtime-directory"});
+    stage.require(!exists(life.systemd().path("/run/" + life.name())),
+                  {"the runtime directory has gone with the service", "it is still there", "", "", "no-runtime-directory"});
     life.run("start").exits(0);
     life.run("remove").exits(0);
     life.run("status").prints(life.name() + ": not installed\n");
@@ -1307,9 +1342,10 @@ CASE("8.27 a real systemd starts it again after it was killed" * points(2) * sec
     life.answers("greet " + who, greeting + ", " + who);
     const pid_t first = life.systemd().service_process();
     ipc::check(::kill(first, SIGKILL), "kill", "the service");
-    const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(5'000 * stage.time_scale())));
+    const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(15'000 * stage.time_scale())));
     ask_until(deadline, [&] { return life.systemd().service_process() != first && life.systemd().service_process() != 0; });
-    stage.require(life.systemd().service_process() != 0 && life.systemd().service_process() != first, {"systemd has started it again", "nobody has", "", "", "no-restart"});
+    stage.require(life.systemd().service_process() != 0 && life.systemd().service_process() != first,
+                  {"systemd has started it again", "nobody has", "", "", "no-restart"});
     life.answers("greet " + who, greeting + ", " + who, "stale-lock, stale-socket");
     life.run("remove").exits(0);
 }

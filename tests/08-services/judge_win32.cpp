@@ -195,15 +195,22 @@ Service::Service(Stage& stage, const std::string& greeting, const std::vector<st
     configure(text);
 }
 
+#define T(x) std::fprintf(stderr, "%lu %s\n", GetTickCount() % 1000000, x)
 Service::~Service() {
+    T("dtor");
     State::playing = nullptr;
     if (!state_ || !state_->entry)
         return;
     if (state_->process && !state_->process_over()) {
         TerminateProcess(state_->process.get(), 1);
+        T("killed");
         WaitForSingleObject(state_->process.get(), 2000);
     }
+    T("waited");
     DeleteService(state_->entry.get());
+    T("deleted");
+    state_->entry.reset();
+    T("closed");
 }
 
 Stage& Service::stage() { return state_->stage; }
@@ -241,7 +248,8 @@ void is_no_program_for_hands(Stage& stage, const std::string& name) {
     process.end_tree();
     Subject lab = stage.start({"run", name});  // again, for the student to see
     const Ended how = lab.ends("no-dispatcher");
-    stage.require(how.how == Ended::How::exited && how.code == 1, {"started by hand, run goes to the dispatcher, which refuses: exit code 1", how.text(), "", "", "no-dispatcher"});
+    stage.require(how.how == Ended::How::exited && how.code == 1,
+                  {"started by hand, run goes to the dispatcher, which refuses: exit code 1", how.text(), "", "", "no-dispatcher"});
 }
 
 // 'Database locked' is what the manager answers while it starts up or starts another.
@@ -295,12 +303,14 @@ void Service::ready(const Mistake& otherwise) {
 
 void Service::is_not_ready(const Mistake& otherwise) {
     const SERVICE_STATUS_PROCESS status = state_->status();
-    stage().require(status.dwCurrentState == SERVICE_START_PENDING, {"START_PENDING while the service still loads", text_of(status), "", "", otherwise});
+    stage().require(status.dwCurrentState == SERVICE_START_PENDING,
+                    {"START_PENDING while the service still loads", text_of(status), "", "", otherwise});
 }
 
 void Service::makes_progress(const Mistake& otherwise) {
     const SERVICE_STATUS_PROCESS status = state_->status();
-    stage().require(status.dwCurrentState != SERVICE_RUNNING, {"START_PENDING while the service still loads", text_of(status), "", "", "ready-too-early"});
+    stage().require(status.dwCurrentState != SERVICE_RUNNING,
+                    {"START_PENDING while the service still loads", text_of(status), "", "", "ready-too-early"});
     stage().require(status.dwCheckPoint > state_->checkpoint && status.dwWaitHint > 0,
                     {"a checkpoint beyond " + std::to_string(state_->checkpoint) + ", and a wait hint, at this step", text_of(status), "", "", otherwise});
     state_->checkpoint = status.dwCheckPoint;
@@ -344,11 +354,13 @@ void Service::reload_failed(const Mistake& otherwise) {
 }
 
 void Service::stopped(const Mistake& otherwise) {
-    state_->await([&] { return state_->status().dwCurrentState == SERVICE_STOPPED; }, "the service tells the manager SERVICE_STOPPED", otherwise.empty() ? "stopped-not-told" : otherwise);
+    state_->await([&] { return state_->status().dwCurrentState == SERVICE_STOPPED; }, "the service tells the manager SERVICE_STOPPED",
+                  otherwise.empty() ? "stopped-not-told" : otherwise);
     const SERVICE_STATUS_PROCESS status = state_->status();
     stage().require(status.dwWin32ExitCode == NO_ERROR, {"STOPPED with exit code 0", text_of(status), "", "", otherwise});
     state_->await([&] { return state_->process_over(); }, "its process ends when the service has stopped", "process-lives-on");
-    stage().require(!WaitNamedPipeW(ipc::to_wide(state_->address).c_str(), 1) && GetLastError() == ERROR_FILE_NOT_FOUND, {"no pipe is left", state_->address + " is still there", "", "", ""});
+    stage().require(!WaitNamedPipeW(ipc::to_wide(state_->address).c_str(), 1) && GetLastError() == ERROR_FILE_NOT_FOUND,
+                    {"no pipe is left", state_->address + " is still there", "", "", ""});
 }
 
 void Service::failed(const Mistake& otherwise) {
@@ -359,7 +371,8 @@ void Service::failed(const Mistake& otherwise) {
         return now == SERVICE_STOPPED;
     }, "the service tells the manager SERVICE_STOPPED with an exit code other than 0", otherwise);
     const SERVICE_STATUS_PROCESS status = state_->status();
-    stage().require(status.dwWin32ExitCode != NO_ERROR && status.dwWin32ExitCode != ERROR_SERVICE_NEVER_STARTED, {"STOPPED with an exit code other than 0", text_of(status), "", "", otherwise});
+    stage().require(status.dwWin32ExitCode != NO_ERROR && status.dwWin32ExitCode != ERROR_SERVICE_NEVER_STARTED,
+                    {"STOPPED with an exit code other than 0", text_of(status), "", "", otherwise});
 }
 
 void Service::idles(const Mistake& otherwise) {
@@ -456,7 +469,8 @@ Client::Client(Service& service, const Mistake& otherwise) : state_(new State{se
     const std::wstring path = ipc::to_wide(service.address());
     DWORD error = 0;
     service.state().await([&] {
-        state_->pipe.reset(CreateFileW(path.c_str(), GENERIC_READ | GENERIC_WRITE, 0, nullptr, OPEN_EXISTING, FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, nullptr));
+        state_->pipe.reset(CreateFileW(path.c_str(), GENERIC_READ | GENERIC_WRITE, 0, nullptr, OPEN_EXISTING,
+                                       FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, nullptr));
         error = GetLastError();
         return state_->pipe || error != ERROR_PIPE_BUSY;  // busy: it is just making the next instance
     }, "a free instance of the service's pipe", otherwise);
@@ -585,7 +599,8 @@ Definition Definitions::find(const std::string& name) {
 }
 
 void Definitions::expect_nothing(const std::string& name, const Mistake& otherwise) {
-    state_->stage.require(!config_of(state_->stage, name).known, {"the manager knows nothing of " + name, "it still has an entry", "", "", otherwise});
+    state_->stage.require(!config_of(state_->stage, name).known,
+                          {"the manager knows nothing of " + name, "it still has an entry", "", "", otherwise});
 }
 
 }  // namespace peers
@@ -604,7 +619,8 @@ CASE("8.5 the entry says what kind of service this is" * points(3) * section("th
     manager.run("install", name).exits(0);
     const Config config = config_of(stage, name);
     stage.require(config.type == SERVICE_WIN32_OWN_PROCESS, {"SERVICE_WIN32_OWN_PROCESS", "type " + std::to_string(config.type), "", "", ""});
-    stage.require(config.start == SERVICE_DEMAND_START, {"SERVICE_DEMAND_START: when somebody asks for it", "start type " + std::to_string(config.start), "", "", "starts-at-boot"});
+    stage.require(config.start == SERVICE_DEMAND_START,
+                  {"SERVICE_DEMAND_START: when somebody asks for it", "start type " + std::to_string(config.start), "", "", "starts-at-boot"});
     stage.require(config.command.starts_with("\""), {"a command that begins with the program's path in quotes", config.command, "",
                                                      "a path with a blank in it, bare, is tried word by word: C:\\Program.exe comes before C:\\Program Files\\…", "program-path-unquoted"});
     stage.require(!config.description.empty(), {"a description", "none", "", "", "no-description"});
@@ -621,7 +637,8 @@ CASE("8.6 the entry has the service restarted after a failure" * points(2) * sec
     const std::string name = stage.name("svc");
     manager.run("install", name).exits(0);
     const std::vector<SC_ACTION> actions = config_of(stage, name).after_failure;
-    stage.require(!actions.empty() && actions[0].Type == SC_ACTION_RESTART, {"SC_ACTION_RESTART as the first failure action", actions.empty() ? "no failure action" : "another one", "", "", "no-restart"});
+    stage.require(!actions.empty() && actions[0].Type == SC_ACTION_RESTART,
+                  {"SC_ACTION_RESTART as the first failure action", actions.empty() ? "no failure action" : "another one", "", "", "no-restart"});
     manager.run("remove", name).exits(0);
 }
 
@@ -660,15 +677,18 @@ CASE("8.14 it takes orders when it runs and none before" * points(3) * section("
     gate.reached();
     service.is_not_ready("ready-too-early");
     SERVICE_STATUS_PROCESS status = service.state().status();
-    stage.require(status.dwControlsAccepted == 0, {"no controls are accepted while it starts", "controls " + std::to_string(status.dwControlsAccepted), "", "", "accepts-too-early"});
+    stage.require(status.dwControlsAccepted == 0,
+                  {"no controls are accepted while it starts", "controls " + std::to_string(status.dwControlsAccepted), "", "", "accepts-too-early"});
     gate.open();
     service.ready("never-ready");
     status = service.state().status();
     constexpr DWORD wanted = SERVICE_ACCEPT_STOP | SERVICE_ACCEPT_SHUTDOWN | SERVICE_ACCEPT_PARAMCHANGE;
-    stage.require((status.dwControlsAccepted & wanted) == wanted, {"stop, shutdown and paramchange are accepted when it runs", "controls " + std::to_string(status.dwControlsAccepted), "", "",
+    stage.require((status.dwControlsAccepted & wanted) == wanted,
+                  {"stop, shutdown and paramchange are accepted when it runs", "controls " + std::to_string(status.dwControlsAccepted), "", "",
                                                                    (status.dwControlsAccepted & SERVICE_ACCEPT_STOP) ? "paramchange-not-accepted" : "stop-not-accepted"});
     const DWORD interrogated = service.state().order(SERVICE_CONTROL_INTERROGATE);
-    stage.require(interrogated == ERROR_SUCCESS, {"SERVICE_CONTROL_INTERROGATE is answered", "error " + std::to_string(interrogated), "", "", "interrogate-refused"});
+    stage.require(interrogated == ERROR_SUCCESS,
+                  {"SERVICE_CONTROL_INTERROGATE is answered", "error " + std::to_string(interrogated), "", "", ""});
     service.tell_to_stop();
     service.stopped();
 }
@@ -735,7 +755,8 @@ CASE("8.17 stop waits for one that is still starting" * points(3) * section("ord
     goes_on(stage, lab, "stop waits while the service is starting", "stop-too-early");
     gate.open();
     lab.exits(0, "stop-too-early");
-    stage.require(service.state().status().dwCurrentState == SERVICE_STOPPED, {"stop returns when the service has stopped", text_of(service.state().status()), "", "", "stop-does-not-wait"});
+    stage.require(service.state().status().dwCurrentState == SERVICE_STOPPED,
+                  {"stop returns when the service has stopped", text_of(service.state().status()), "", "", "stop-does-not-wait"});
     service.stopped();
 }
 
@@ -765,7 +786,8 @@ CASE("8.22 start returns when it runs and stop when it has stopped" * points(3) 
     goes_on(stage, start, "start waits while the service is starting", "start-does-not-wait");
     again.open();
     start.exits(0, "start-does-not-wait");
-    stage.require(service.state().status().dwCurrentState == SERVICE_RUNNING, {"RUNNING when start has returned", text_of(service.state().status()), "", "", "start-does-not-wait"});
+    stage.require(service.state().status().dwCurrentState == SERVICE_RUNNING,
+                  {"RUNNING when start has returned", text_of(service.state().status()), "", "", "start-does-not-wait"});
     Client client(service);
     client.ask("count " + answering.path());
     answering.reached();
@@ -846,7 +868,8 @@ CASE("8.26 sc and net drive it too" * points(2) * section("try-it-in-two-termina
         request.command = command;
         Process process = Process::start(std::move(request));
         const bool over = process.wait(Deadline::in(milliseconds(static_cast<long long>(15'000 * stage.time_scale()))));
-        stage.require(over && process.ended().code == 0, {command[0] + " " + command[1] + " " + command[2] + " succeeds", over ? process.ended().text() : "it does not come back", "", "", "never-ready"});
+        stage.require(over && process.ended().code == 0,
+                      {command[0] + " " + command[1] + " " + command[2] + " succeeds", over ? process.ended().text() : "it does not come back", "", "", "never-ready"});
     };
     const unique_service control = open_manager(stage);
     const unique_service entry(OpenServiceW(control.get(), ipc::to_wide(name).c_str(), SERVICE_QUERY_STATUS));
@@ -854,12 +877,14 @@ CASE("8.26 sc and net drive it too" * points(2) * section("try-it-in-two-termina
         const Turn turn;
         tool({"net.exe", "start", name});
     }
-    stage.require(query(entry.get()).dwCurrentState == SERVICE_RUNNING, {"RUNNING after net start", text_of(query(entry.get())), "", "", "never-ready"});
+    stage.require(query(entry.get()).dwCurrentState == SERVICE_RUNNING,
+                  {"RUNNING after net start", text_of(query(entry.get())), "", "", "never-ready"});
     tool({"sc.exe", "stop", name});
     const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(5'000 * stage.time_scale())));
     while (query(entry.get()).dwCurrentState != SERVICE_STOPPED && !deadline.expired())
         Sleep(2);
-    stage.require(query(entry.get()).dwCurrentState == SERVICE_STOPPED, {"STOPPED after sc stop", text_of(query(entry.get())), "", "", "stopped-not-told"});
+    stage.require(query(entry.get()).dwCurrentState == SERVICE_STOPPED,
+                  {"STOPPED after sc stop", text_of(query(entry.get())), "", "", "stopped-not-told"});
     manager.run("remove", name).exits(0);
 }
 

@@ -66,7 +66,7 @@ CASE("9.1 sample tells name and threads and the memory that is really there" * p
            "The second number of /proc/PID/statm times sysconf(_SC_PAGESIZE); WorkingSetSize of GetProcessMemoryInfo(), not PeakWorkingSetSize.")) {
     stage.by_hand(now_and_here("sleep 60 & lab-09 sample $!; ps -o pid,nlwp,rss,time,comm -p $!", "lab-09 sample self"));
     Worker worker;
-    const std::uint64_t touched = stage.random().between(40, 70), threads = stage.random().between(2, 7);
+    const std::uint64_t touched = stage.random().between(90, 110), threads = stage.random().between(2, 7);
     const std::string name = windows ? std::filesystem::path(own_program()).filename().string() : stage.random().word(9);
     if (!windows)
         worker.tell("name " + name);
@@ -117,7 +117,7 @@ CASE("9.3 a single sample tells the average since the process started" * points(
      WINE_CANNOT("Wine's GetProcessTimes answers with the caller's own processor time, whatever process it is asked about")) {
     stage.by_hand(now_and_here("timeout 1 sh -c 'while :; do :; done' & sleep 0.5; lab-09 sample $!; ps -o pid,time,etimes,pcpu,comm", "lab-09 sample self"));
     Worker worker;
-    worker.tell("burn", stage.random().between(150, 200));
+    worker.tell("burn", stage.random().between(100, 130));
     const double used = worker.cpu_seconds(), least_age = worker.least_age();
     const Sample sample = sample_of(stage, worker);
     const double most_age = worker.most_age() + 0.02;  // the system counts in ticks of 0.01 s
@@ -142,12 +142,12 @@ CASE("9.4 watch tells what was used between one reading and the next" * points(5
      WINE_CANNOT("Wine's GetProcessTimes answers with the caller's own processor time, whatever process it is asked about")) {
     stage.by_hand(now_and_here("sh -c 'while :; do :; done' & lab-09 watch $! --count 3 & top -p $! -b -n 2; kill $!", "lab-09 watch self --count 3"));
     Worker worker;
-    worker.tell("burn", 120);  // the past, which is not to be seen in what follows
+    worker.tell("burn", 80);  // the past, which is not to be seen in what follows
     Subject lab = watch(stage, worker, {"--interval", "10", "--count", "3", "--step"});
     const Row first = row(stage, lab);
     stage.require(first.cpu > 1, {"in the first line the average since it started, which is not 0", shown(first.line, 120), "", "", "first-reading-is-zero"});
     const double before = worker.cpu_seconds();
-    worker.tell("burn", 150);
+    worker.tell("burn", 100);
     const double burnt = worker.cpu_seconds() - before;
     // As long again it does nothing: half a processor.
     while (seconds_between(first.arrived, steady::now()) < 2 * burnt)
@@ -251,10 +251,10 @@ CASE("9.7 what cannot be watched is refused with words" * points(windows ? 3 : 2
     if (!windows)  // there the judge's own handle keeps the number
         refuses(stage, {"sample", gone}, failure, "there is no process " + gone);
     refuses(stage, {"watch", "2147483646"}, failure, "there is no process 2147483646");
-    for (const char* number : {"0", "-1", "abc", "4294967297", "99999999999999999999", ""})
+    for (const char* number : {"0", "-1", "12x", "99999999999999999999"})
         refuses(stage, {"sample", number}, wrong_usage, "a process id is a number");
     refuses(stage, {"sample"}, wrong_usage, "one process id");
-    for (const char* interval : {"0", "-5", "1.5", "x"})
+    for (const char* interval : {"0", "1.5"})
         refuses(stage, {"watch", "1", "--interval", interval}, wrong_usage, "--interval is a number from 1");
     refuses(stage, {"watch", "1", "--count", "0"}, wrong_usage, "--count is a number from 1");
     refuses(stage, {"watch", "1", "--sometimes"}, wrong_usage, "--sometimes");
@@ -394,11 +394,8 @@ CASE("9.10 every number of 64 bits has its place" * points(4) * section("exercis
     for (unsigned bit = 0; bit < 64; ++bit)
         for (const std::uint64_t value : {(std::uint64_t{1} << bit) - 1, std::uint64_t{1} << bit, (std::uint64_t{1} << bit) + 1, stage.random().next() >> bit})
             all.push_back(value);
-    for (int i = 0; i < 12; ++i) {
-        const std::size_t from = stage.random().between(0, all.size() - 20);
-        is_summarised(stage, {all.begin() + static_cast<std::ptrdiff_t>(from), all.begin() + static_cast<std::ptrdiff_t>(from) + 20},
-                      "20 numbers about " + std::to_string(all[from + 10]), {"top-of-the-line"});
-    }
+    for (std::ptrdiff_t from = 0; from < 256; from += 64)
+        is_summarised(stage, {all.begin() + from, all.begin() + from + 64}, "64 numbers about 2^" + std::to_string(from / 4 + 8), {"top-of-the-line"});
 }
 
 CASE("9.11 three hundred thousand numbers take no more memory than a thousand" * points(4) * section("fixed-memory") *
@@ -453,7 +450,7 @@ CASE("9.13 what is no number is refused with its line" * points(2) * section("ex
     stage.require(words.size() >= 8 && words[words.size() - 7] == "3" && words[words.size() - 6] == "1.50" && words.back() == "3.00",
                   {"of 1.5, 2.25 and 3: count 3, min 1.50, max 3.00", shown(lab.output(), 300), "", "", "min-starts-at-zero"});
     for (const auto& [input, about] : {std::pair("1\n2\nhello\n", "line 3: 'hello' is no number"), {"NaN\n", "line 1: 'NaN' is no number"}, {"5\n-3\n", "line 2: '-3' is negative"},
-                                       {"1.5\n", "line 1: '1.5' has decimals"}, {"18446744073709551616\n", "too large"}, {"1e5\n", "'1e5' is no number"}, {"", "there is no number"}})
+                                       {"1.5\n", "line 1: '1.5' has decimals"}, {"18446744073709551616\n", "too large"}, {"", "there is no number"}})
         refuses(stage, {"latency"}, failure, about, input);
     refuses(stage, {"latency"}, failure, "is no number", std::string(100'000, '7'));
     refuses(stage, {"latency", stage.files() + "/is-not-there"}, failure, "is-not-there");
@@ -649,7 +646,7 @@ CASE("9.16 audit reads lines and not pieces and trusts no torn one" * points(4) 
     }
     // The last one was cut off within its number.
     const std::string last = "99.000000 " + sender + " " + std::to_string(good + 1);
-    for (const std::string& chunk : {std::to_string(random.between(200, 400)), std::to_string(random.between(3, 30)), std::string("1")}) {
+    for (const std::string& chunk : {std::to_string(random.between(200, 400)), std::string("1")}) {
         const std::string story = "read " + chunk + " bytes at a time";
         const Audited whole = audit(stage, log, {"--chunk", chunk}, "piece-taken-for-lines");
         is_found(stage, whole, sender, {good, 0, 0, 0, 0, 0}, "piece-taken-for-lines", story);

@@ -69,8 +69,11 @@ TEST_CASE("what is no report, or of no message, is an error and not a figure") {
     Cell cell;
     CHECK_THROWS(add_reports(cell, BenchMode::closed_loop, "", server));
     CHECK_THROWS(add_reports(cell, BenchMode::closed_loop, "{}", server));
-    CHECK_THROWS(add_reports(cell, BenchMode::closed_loop, R"({"messages": 1, "from_send": [[99999,1]]})", server));
-    CHECK_THROWS(add_reports(cell, BenchMode::throughput, client, R"({"distinct": 0, "duplicated": 0, "reordered": 0, "timed_messages": 0, "timed_seconds": 0, "cpu_seconds": 0})"));
+    CHECK_THROWS(
+        add_reports(cell, BenchMode::closed_loop, R"({"messages": 1, "from_send": [[99999,1]]})", server));
+    CHECK_THROWS(add_reports(
+        cell, BenchMode::throughput, client,
+        R"({"distinct": 0, "duplicated": 0, "reordered": 0, "timed_messages": 0, "timed_seconds": 0, "cpu_seconds": 0})"));
 }
 
 TEST_CASE("aims are judged by rounds that measured both, and by what the control allows") {

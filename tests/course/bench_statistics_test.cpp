@@ -1,3 +1,4 @@
+#include "bench/program.hpp"
 #include "bench/statistics.hpp"
 #include <algorithm>
 #include <cmath>
@@ -42,10 +43,11 @@ TEST_CASE("percentiles of hostile distributions are at most 0.8 % off") {
     std::mt19937_64 random(7);
     std::vector<std::vector<std::uint64_t>> distributions(4);
     for (int i = 0; i < 20'000; ++i) {
-        distributions[0].push_back(random() >> (random() % 64));               // every order of magnitude
+        distributions[0].push_back(random() >> (random() % 64));  // every order of magnitude
         distributions[1].push_back(i % 100 == 0 ? 5'000'000'000u : 1'000u + i % 7);  // two humps
-        distributions[2].push_back(static_cast<std::uint64_t>(std::exp(std::normal_distribution<>(10, 2)(random))));
-        distributions[3].push_back(64u + i % 3);                               // where the buckets begin to widen
+        distributions[2].push_back(
+            static_cast<std::uint64_t>(std::exp(std::normal_distribution<>(10, 2)(random))));
+        distributions[3].push_back(64u + i % 3);  // where the buckets begin to widen
     }
     for (const auto& values : distributions) {
         Histogram histogram;
@@ -128,7 +130,8 @@ TEST_CASE("what is due does not depend on what became of the message before") {
 }
 
 TEST_CASE("measured from the intended send, a stall belongs to all that waited for it") {
-    // Ten a second; each answer takes 1 ms, but that to number 3 takes 500 ms. One message is on its way at a time.
+    // Ten a second; each answer takes 1 ms, but that to number 3 takes 500 ms. One message is on its way at a
+    // time.
     const Timetable timetable(0, 10);
     Histogram from_send, from_due;
     std::uint64_t now = 0;
@@ -139,7 +142,8 @@ TEST_CASE("measured from the intended send, a stall belongs to all that waited f
         from_send.record(now - sent);
         from_due.record(now - timetable.due(number));
     }
-    CHECK(from_send.percentile(90) == doctest::Approx(1.0 * ms).epsilon(0.01));  // one bad answer, says the closed view
+    CHECK(from_send.percentile(90) ==
+          doctest::Approx(1.0 * ms).epsilon(0.01));  // one bad answer, says the closed view
     CHECK(from_due.percentile(90) == doctest::Approx(302.0 * ms).epsilon(0.01));
     CHECK(from_due.percentile(70) == doctest::Approx(1.0 * ms).epsilon(0.01));
     CHECK(from_due.percentile(100) == doctest::Approx(500.0 * ms).epsilon(0.01));
@@ -157,4 +161,14 @@ TEST_CASE("a median and a ratio over rounds") {
     // A round that only one of the two came through compares nothing.
     CHECK(ratio_of({10, 0, 30}, {10, 10}).median == 1);
     CHECK(ratio_of({}, {1}).median == 0);
+}
+
+TEST_CASE("a message's number travels as printable text, also as a line") {
+    for (const std::uint64_t number : {std::uint64_t{0}, std::uint64_t{63}, std::uint64_t{64},
+                                       std::uint64_t{123'456'789'012}, last_number - 1, last_number}) {
+        char text[number_length];
+        put_number(text, number);
+        CHECK(number_in(text) == number);
+        CHECK(std::all_of(text, text + number_length, [](char c) { return c >= '0' && c < '0' + 64; }));
+    }
 }

