@@ -181,8 +181,7 @@ std::uint64_t now_ns() {
                                           .count());
 }
 
-// ---- round trips
-// ------------------------------------------------------------------------------------------------------
+// ---- round trips ----
 
 RoundTrips::RoundTrips(const Setting& setting) : setting_(setting), message_(message_of(setting.size, 0)) {}
 
@@ -240,8 +239,7 @@ void RoundTrips::report() const {
                                usage_since(before_));
 }
 
-// ---- a stream, as it leaves
-// ---------------------------------------------------------------------------------------------
+// ---- a stream, as it leaves ----
 
 Outgoing::Outgoing(const Setting& setting) : setting_(setting) {
     const std::size_t messages = std::max<std::size_t>(1, setting.memory / setting.size);
@@ -270,12 +268,12 @@ std::string_view Outgoing::next() {
     return {message, setting_.size};
 }
 
-void Outgoing::report() const {
-    write_report(setting_, field("messages", sent_) + ", " + usage_since(before_));
+void Outgoing::report(bool with_usage) const {
+    write_report(setting_, field("messages", sent_) + ", " +
+                               (with_usage ? usage_since(before_) : field("cpu_seconds", 0.0)));
 }
 
-// ---- messages, as they arrive
-// -------------------------------------------------------------------------------------------
+// ---- messages, as they arrive ----
 
 Incoming::Incoming(const Setting& setting) : setting_(setting) {
     constexpr std::size_t gulp = 256 * 1024;  // what a reader of small messages takes at once

@@ -50,8 +50,7 @@ using Body = void (*)(const Setting&);
 /// a report, client.json or server.json, in the setting's folder.
 int run(int argc, char** argv, Body client, Body server);
 
-// ---- messages
-// -----------------------------------------------------------------------------------------------------------
+// ---- messages ----
 
 /// A message begins with its number: ten characters of printable ASCII, so that it may also travel as a line
 /// of text.
@@ -72,8 +71,7 @@ inline std::uint64_t number_in(const char* at) {
 /// A message's text behind the number: printable, and nothing that compresses to nothing.
 std::string message_of(std::size_t size, std::uint64_t number);
 
-// ---- what this process uses
-// -----------------------------------------------------------------------------------------------
+// ---- what this process uses ----
 
 std::uint64_t now_ns();
 
@@ -86,8 +84,7 @@ long peak_memory_kib();     // platform_*.cpp; -1: unknown
 void prepare(int cpu);      // platform_*.cpp; this process, with the threads that it will have, runs there
 std::string own_program();  // platform_*.cpp; its file
 
-// ---- the client's side
-// ------------------------------------------------------------------------------------------------
+// ---- the client's side ----
 
 /// The server, started by the client and ended with it.
 class Server {
@@ -162,7 +159,8 @@ public:
     explicit Outgoing(const Setting& setting);
     /// The next message, in memory of the client's own; the last one bears last_number; then an empty one.
     std::string_view next();
-    void report() const;
+    /// @param with_usage  or else it is somebody else's report that says what this process has used
+    void report(bool with_usage = true) const;
 
 private:
     bool over();
@@ -175,8 +173,7 @@ private:
     bool ended_ = false;
 };
 
-// ---- the server's side
-// -------------------------------------------------------------------------------------------------
+// ---- the server's side ----
 
 /// Messages as they arrive at the server: in memory of its own, in which order, how fast.
 class Incoming {

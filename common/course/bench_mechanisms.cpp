@@ -35,8 +35,7 @@ constexpr std::size_t KiB = 1024, MiB = 1024 * KiB;
 // A stream from memory to memory, larger than any cache, compared with memcpy() between the same.
 constexpr std::size_t stream_memory = 64 * MiB, stream_piece = MiB;
 
-// ---- what is asked for
-// ----------------------------------------------------------------------------------------------
+// ---- what is asked for ----
 
 struct Comparison {
     std::string lab;
@@ -122,8 +121,7 @@ void check_writable(const std::string& file) {
                                   file, std::strerror(errno)));
 }
 
-// ---- where it is measured
-// -------------------------------------------------------------------------------------------
+// ---- where it is measured ----
 
 std::string core_of(int cpu) {
     std::ifstream core(fmt::format("/sys/devices/system/cpu/cpu{}/topology/core_cpus_list", cpu));
@@ -209,8 +207,7 @@ private:
     double busy_, own_;
 };
 
-// ---- building
-// -------------------------------------------------------------------------------------------------------
+// ---- building ----
 
 std::string preset_for(Track track) {
     return track == Track::posix ? "linux-bench" : "windows-wine-bench";
@@ -309,8 +306,7 @@ private:
     bool mine_;
 };
 
-// ---- measuring
-// ------------------------------------------------------------------------------------------------------
+// ---- measuring ----
 
 // A folder of this run's own, and all names that its programs give to things. Nothing of it stays.
 class Scratch {

@@ -59,12 +59,19 @@ struct Cell {
     bench::Histogram from_send, from_due;
     std::uint64_t messages = 0, lost = 0, duplicated = 0, reordered = 0;
     double cpu_seconds = 0;  ///< of both sides
+    double busier_side = 0;  ///< CPU seconds of the side that had more to do, a round at a time
     double voluntary = 0, involuntary = 0;
     bool knows_switches = false;
 
     double cpu_ns() const { return messages ? cpu_seconds * 1e9 / static_cast<double>(messages) : 0; }
     double p50() const { return from_send.percentile(50); }
     double rate() const { return bench::median(rate_by_round); }
+    /// Messages a second if its processors did nothing else: what the busier side's CPU time allows, or that
+    /// of both on one.
+    double rate_by_cpu(Placement placement) const {
+        const double seconds = placement == Placement::two ? busier_side : cpu_seconds;
+        return seconds > 0 ? static_cast<double>(messages) / seconds : 0;
+    }
 };
 
 /// What one start of a program reported; added to a cell.

@@ -2,6 +2,7 @@
 
 #include "bench_mechanisms.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -126,9 +127,11 @@ void add_reports(Cell& cell, BenchMode mode, const std::string& client_text, con
                          server = nlohmann::json::parse(server_text);
     const auto sent = client.at("messages").get<std::uint64_t>();
     cell.messages += sent;
+    cell.busier_side +=
+        std::max(client.at("cpu_seconds").get<double>(), server.at("cpu_seconds").get<double>());
     for (const nlohmann::json* side : {&client, &server}) {
         cell.cpu_seconds += side->at("cpu_seconds").get<double>();
-        cell.knows_switches = side->contains("voluntary");
+        cell.knows_switches = cell.knows_switches || side->contains("voluntary");
         cell.voluntary += side->value("voluntary", 0.0);
         cell.involuntary += side->value("involuntary", 0.0);
     }

@@ -5,6 +5,7 @@
 
 #include "bench_mechanisms.hpp"
 #include "terminal.hpp"
+#include <optional>
 #include <string>
 
 namespace course {
@@ -28,9 +29,9 @@ struct Compared {
 Compared compare(const BenchResult& result, const std::string& subject, const std::string& other,
                  BenchMode mode, std::size_t size, Placement placement);
 
-/// How far the same program measured twice is apart, over all places: the noise of this run. 0 if there was
-/// no control.
-double noise_of(const BenchResult& result, BenchMode mode);
+/// How far the same program measured twice is apart, over all sizes, there or anywhere: the noise of this
+/// run. 0 if there was no control.
+double noise_of(const BenchResult& result, BenchMode mode, std::optional<Placement> placement = std::nullopt);
 
 /// What the reader has to know of this run before he believes it: noise, other programs. Sentences.
 std::vector<std::string> caveats(const BenchResult& result);

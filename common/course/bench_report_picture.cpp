@@ -184,8 +184,7 @@ std::string rate_label(double bytes) {
                           : fmt::format("{:g} kB/s", bytes / 1e3);
 }
 
-// ---- how soon is the answer there?
-// --------------------------------------------------------------------------------------
+// ---- how soon is the answer there? ----
 
 constexpr double lane = 19, row = 2 * lane + 8, names = 182;
 
@@ -256,8 +255,7 @@ void draw_answers(Drawing& drawing, const Chart& chart, const Area& area) {
     }
 }
 
-// ---- how much gets through?
-// -----------------------------------------------------------------------------------------------
+// ---- how much gets through? ----
 
 struct Label {
     double wanted, y;
@@ -342,8 +340,7 @@ void draw_throughput(Drawing& drawing, const Chart& chart, const Area& area) {
     }
 }
 
-// ---- what does it cost?
-// ---------------------------------------------------------------------------------------------------
+// ---- what does it cost? ----
 
 void draw_cost(Drawing& drawing, const Chart& chart, const Area& area) {
     frame(drawing, area, "What does it cost?",
@@ -380,8 +377,7 @@ double cost_height(const Chart& chart) {
     return 96 + 27 * static_cast<double>(std::max<std::size_t>(chart.series.size(), 7));
 }
 
-// ---- which, when?
-// -----------------------------------------------------------------------------------------------------------
+// ---- which, when? ----
 
 struct Answer {
     std::string question;
@@ -567,8 +563,7 @@ std::string svg_of(const BenchResult& result, bool alone) {
                        alone ? fmt::format("<style>{}</style>\n", style_sheet) : "", drawing.body());
 }
 
-// ---- the page
-// -------------------------------------------------------------------------------------------------------------
+// ---- the page ----
 
 constexpr const char* page_style = R"(
   :root { color-scheme: light dark; }

@@ -85,7 +85,7 @@ int build_lab(const Repository& repository, const GradeOptions& options);
 int watch(const Repository& repository, const GradeOptions& options);
 int hint(const Repository& repository, const std::string& lab, const std::string& case_name,
          const std::string& track, bool all);
-int handout(const Repository& repository, const std::string& lab, const std::string& section);
+int handout(const Repository& repository, const std::string& lab, const std::string& section, bool plain = false);
 int debug(const Repository& repository, const DebugOptions& options);
 int class_grade(const Repository& repository, const ClassOptions& options);
 int update(const Repository& repository, const std::string& source);

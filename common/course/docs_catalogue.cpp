@@ -161,7 +161,7 @@ std::string entry_text(const Entry& entry, const Lab& lab, const std::vector<Cas
     std::string text = fmt::format(
         "<dl class=\"mistake\"><dt>On file as</dt><dd><code>{}</code> <span class=\"tag {}\">{}</span></dd>\n"
         "<dt>What is done</dt><dd>{}</dd>\n<dt>What happens</dt><dd>{}</dd>\n"
-        "<dt>The judge says</dt><dd><q class=\"says\">{}</q></dd>\n<dt>Caught by</dt><dd>{}</dd>\n",
+        "<dt>The judge says</dt><dd><q class=\"says\">… {} …</q></dd>\n<dt>Caught by</dt><dd>{}</dd>\n",
         html_escaped(entry.name), entry.tracks == "both tracks" ? "both" : entry.tracks, entry.tracks,
         prose(entry.what), prose(entry.happens), html_escaped(entry.says), caught);
     if (section)
@@ -241,9 +241,12 @@ Page mistakes_page(const Repository& repository, const Lab& lab, const Page& han
             titled = true;
             const bool twice = std::count_if(entries.begin(), entries.end(),
                                              [&](const Entry& e) { return e.name == entries[i].name; }) > 1;
-            page.markdown +=
-                fmt::format("### {} {{#{}{}}}\n\n", markdown_escaped(entries[i].title), entries[i].name,
-                            twice && entries[i].tracks == "win32" ? "-win32" : "");
+            const bool same_title = std::count_if(entries.begin(), entries.end(), [&](const Entry& e) {
+                                        return e.title == entries[i].title;
+                                    }) > 1;
+            page.markdown += fmt::format("### {}{} {{#{}{}}}\n\n", markdown_escaped(entries[i].title),
+                                         same_title ? " (" + entries[i].tracks + ")" : "", entries[i].name,
+                                         twice && entries[i].tracks == "win32" ? "-win32" : "");
             page.markdown += entry_text(entries[i], lab, cases, section);
             if (patches)
                 for (const auto& [track, diff] : entries[i].patches)

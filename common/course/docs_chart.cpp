@@ -168,7 +168,7 @@ std::string Graph::dot() const {
     for (const Node& each : nodes_) {
         std::string look = "shape=box, style=rounded";
         if (each.shape == "diamond")
-            look = "shape=diamond, margin=\"0.02,0.02\"";
+            look = "shape=hexagon, margin=\"0.02,0.06\"";
         else if (each.shape == "box" && !states_)
             look = "shape=box";
         else if (each.shape == "begin")
@@ -177,12 +177,13 @@ std::string Graph::dot() const {
             look = "shape=doublecircle, width=0.13, fixedsize=true, class=\"begin\"";
         const bool point = each.shape == "begin" || each.shape == "final";
         dot += fmt::format("  {} [label={}, {}]\n", quoted(each.id),
-                           point ? "\"\"" : quoted(broken(each.text, 30)), look);
+                           point ? "\"\"" : quoted(broken(each.text, sideways_ ? 20 : 30)), look);
     }
     for (const Edge& each : edges_)
-        dot += fmt::format("  {} -> {} [label={}{}]\n", quoted(each.from), quoted(each.to),
-                           quoted(each.text.empty() ? "" : " " + broken(each.text, 26) + " "),
-                           each.dashed ? ", style=dashed" : "");
+        dot +=
+            fmt::format("  {} -> {} [label={}{}]\n", quoted(each.from), quoted(each.to),
+                        quoted(each.text.empty() ? "" : " " + broken(each.text, sideways_ ? 18 : 26) + " "),
+                        each.dashed ? ", style=dashed" : "");
     return dot + "}\n";
 }
 

@@ -144,6 +144,13 @@ std::string script_text(std::string_view text) {
     return replaced(replaced(std::string(text), "\\", "\\\\"), "'", "\\'");
 }
 
+std::string first_character(const std::string& text) {
+    std::size_t length = 1;
+    while (length < text.size() && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80)
+        ++length;
+    return text.substr(0, length);
+}
+
 // The key under which Doxygen's script looks: small letters, all but letters and digits as _XX.
 std::string search_id(std::string_view title) {
     std::string id;
@@ -291,17 +298,19 @@ void extend_search(const fs::path& folder, const std::vector<SearchEntry>& entri
                 continue;
             const std::string key = part[1], rest = part[2];
             const std::size_t title_end = rest.find("',[");
-            hits[key.substr(0, 1)][key + "','" + rest.substr(0, title_end)].push_back(
+            hits[first_character(key)][key + "','" + rest.substr(0, title_end)].push_back(
                 rest.substr(title_end + 2));
         }
     }
     for (const SearchEntry& each : entries) {
         const std::string key = search_id(each.title);
-        if (key.empty() || key[0] == '_')
+        if (key.empty() || key[0] == '_')  // the script finds nothing that begins with a sign
             continue;
-        hits[key.substr(0, 1)][key + "','" + script_text(html_escaped(each.title))].push_back(
+        hits[first_character(key)][key + "','" + script_text(html_escaped(each.title))].push_back(
             fmt::format("['../{}',1,'{}']", each.target, script_text(html_escaped(each.scope))));
     }
+    // What is found is shown in a frame, by one page a letter.
+    const std::string results = text_of(search / "all_0.html");
     std::string letters;
     std::size_t number = 0;
     for (const auto& [letter, titles] : hits) {
@@ -313,7 +322,10 @@ void extend_search(const fs::path& folder, const std::vector<SearchEntry>& entri
                                   count, title.substr(middle + 3), joined(links, ","));
             ++count;
         }
-        write_file(search / fmt::format("all_{:x}.js", number++), script + "\n];\n");
+        const std::string name = fmt::format("all_{:x}", number++);
+        write_file(search / (name + ".js"), script + "\n];\n");
+        write_file(search / (name + ".html"),
+                   replaced(results, "src=\"all_0.js\"", "src=\"" + name + ".js\""));
         letters += letter;
     }
     std::string data = text_of(search / "searchdata.js");

@@ -243,7 +243,7 @@ std::string doxygen_page(Page& page, const Resolve& resolve, const fs::path& wor
     const auto sections = std::count_if(page.headings.begin(), page.headings.end(),
                                         [](const Heading& h) { return h.level == 2; });
     if (sections > 2)
-        text += "\\tableofcontents{html:2}\n\n";
+        text += fmt::format("\\tableofcontents{{html:{}}}\n\n", page.source.empty() ? 1 : 2);
     text += body;
     if (!page.children.empty()) {
         // Doxygen's tree of pages is made of these links; people have better ones in the text.

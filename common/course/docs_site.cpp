@@ -480,6 +480,23 @@ std::vector<SearchEntry> Pages::search_entries() const {
                 if (heading.level == 3)
                     add(heading.anchor, file + "#" + heading.anchor, each.title);
     }
+    // The glossary's terms, in both languages: the first two columns of its tables.
+    std::string section;
+    for (const Page& each : pages_)
+        for (const std::string& line :
+             each.id == "glossary" ? lines_of(each.markdown) : std::vector<std::string>()) {
+            if (starts_with(line, "## "))
+                section = slug_of(line.substr(3));
+            static const std::regex row(R"(\| ([^|]+) \| ([^|]+) \| .*)");
+            std::smatch columns;
+            if (!std::regex_match(line, columns, row) || columns[1] == "English")
+                continue;
+            static const std::regex comma(", *");
+            for (const std::string& terms : {columns[1].str(), columns[2].str()})
+                for (std::sregex_token_iterator term(terms.begin(), terms.end(), comma, -1), end; term != end;
+                     ++term)
+                    add(*term, "glossary.html#" + section, each.title);
+        }
     for (const LabPage& lab : labs_) {
         const std::string file = lab.page + ".html";
         const Page* handout = nullptr;

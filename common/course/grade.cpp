@@ -130,6 +130,9 @@ int grade(const Repository& repository, const GradeOptions& options) {
         if (const std::vector<std::string> edited = edited_files(repository, task.lab); !edited.empty())
             fmt::print("\nNote: this verdict rests on files of the course that were edited here: {}. Yours is graded with the "
                        "original ones; './course update' brings them back.\n", visible(joined(edited)));
+    if (!to_stdout && judged.verdict.full_marks() && !options.solution && options.cases.empty())
+        fmt::print("\nWell done. Next: {}the next lab ('./course' shows it), or this one on the other track: ./course grade {} --track {}\n",
+                   repository.has_solutions() ? fmt::format("compare with solutions/{}, ", task.lab.name) : "", task.lab.number, task.track == Track::posix ? "win32" : "posix");
     remember(repository, task, judged.verdict, source);
     return code_for(judged.verdict);
 }

@@ -13,7 +13,7 @@
 
 namespace course {
 
-int handout(const Repository& repository, const std::string& lab_name, const std::string& section) {
+int handout(const Repository& repository, const std::string& lab_name, const std::string& section, bool plain) {
     const Lab lab = repository.lab_named(lab_name);
     const std::string file = handout_of(lab);
     const std::optional<std::string> source = read_file(repository / file);
@@ -30,7 +30,7 @@ int handout(const Repository& repository, const std::string& lab_name, const std
     const std::string page = markdown_text(text, std::min<std::size_t>(terminal_width(), 100), style_for(STDOUT_FILENO));
     const char* chosen = std::getenv("PAGER");
     const std::string pager = chosen && *chosen ? chosen : find_program("less").empty() ? "" : "less -R";
-    if (terminal && !pager.empty())
+    if (terminal && !plain && !pager.empty())
         if (FILE* pipe = ::popen(pager.c_str(), "w")) {
             std::fputs(page.c_str(), pipe);
             ::pclose(pipe);  // a reader who leaves early has read enough

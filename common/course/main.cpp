@@ -97,10 +97,12 @@ int run(int argc, char** argv) {
     sub->add_flag("--all", all_hints, "all hints at once");
 
     std::string handout_lab, handout_section;
+    bool no_pager = false;
     sub = verb(app, "handout", "a lab's handout, in the terminal",
-               [&](const Repository& r) { return handout(r, handout_lab, handout_section); });
+               [&](const Repository& r) { return handout(r, handout_lab, handout_section, no_pager); });
     sub->add_option("lab", handout_lab, "the lab: 01, 1 or 01-anonymous-pipes")->required();
     sub->add_option("section", handout_section, "only this section, as a verdict names it (end-of-file)");
+    sub->add_flag("--no-pager", no_pager, "all at once, not page by page");
 
     TraceOptions tracing;
     sub = verb(app, "trace", "run lab programs and draw who called what and who waited for whom",

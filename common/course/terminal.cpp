@@ -115,6 +115,10 @@ std::size_t terminal_width() {
     winsize size{};
     if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40)
         return std::min<std::size_t>(size.ws_col, 120);
+    // No terminal, but perhaps somebody who knows how wide the text will be shown.
+    const char* columns = std::getenv("COLUMNS");
+    if (const int wanted = columns ? std::atoi(columns) : 0; wanted >= 40)
+        return std::min<std::size_t>(static_cast<std::size_t>(wanted), 120);
     return 100;
 }
 

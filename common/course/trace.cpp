@@ -207,6 +207,7 @@ int trace(const Repository& repository, const TraceOptions& options) {
         input = file.string();
     }
     Chart chart;
+    std::vector<std::string> complaints;
     ChartRequest request;
     request.directory = fs::current_path().string();
     request.files = (scratch.path / "program-").string();
@@ -227,6 +228,12 @@ int trace(const Repository& repository, const TraceOptions& options) {
         for (std::size_t i = 0; i < programs.size(); ++i)
             for (const int id : programs[i]->logs().ids)
                 threads.push_back({id, static_cast<int>(i), traced_calls(read_file(fmt::format("{}.{}", programs[i]->prefix().string(), id)).value_or(""))});
+        // What a program has to say for itself, a wrong command line first of all.
+        for (std::size_t i = 0; i < programs.size(); ++i) {
+            const std::string words = visible(read_file(programs[i]->prefix().string() + ".err").value_or(""));
+            if (!words.empty())
+                complaints.push_back(fmt::format("{} says: {}", shell_line(request.programs[i]), wrapped(words.substr(0, 600), terminal_width(), 2)));
+        }
         if (threads.empty())
             throw Failure(exit_code::machine, fmt::format("strace wrote nothing; it said: {}",
                                                           visible(read_file(programs[0]->prefix().string() + ".err").value_or("")))); 
@@ -236,6 +243,8 @@ int trace(const Repository& repository, const TraceOptions& options) {
             chart.legend.push_back(fmt::format("Nothing had happened for {:.1f} s (--patience): whoever was left got Ctrl-C.", options.patience));
     }
     fmt::print("{}", chart_text(chart, terminal_width(), !style_for(STDOUT_FILENO).off.empty()));
+    for (const std::string& each : complaints)
+        fmt::print("{}\n", each);
     if (!options.svg.empty()) {
         const std::string title = "./course trace " + task.lab.number + " -- " + shell_line(options.words);
         write_file(options.svg, chart_svg(chart, title));

@@ -662,7 +662,9 @@ void udp_send_reliably(const Address& to, const std::vector<std::string>& texts,
         const auto first_due = std::min_element(on_their_way.begin(), on_their_way.end(), [](const auto& a, const auto& b) {
                                    return a.second.at() < b.second.at();
                                })->second;
-        if (wait_for(socket.get(), POLLIN, std::min(first_due, gives_up, [](auto& a, auto& b) { return a.at() < b.at(); }))) {
+        // All acknowledgements that are there, before anything is sent again: or a slow machine sends ever more and hears ever less.
+        ipc::Deadline until = std::min(first_due, gives_up, [](auto& a, auto& b) { return a.at() < b.at(); });
+        for (; wait_for(socket.get(), POLLIN, until); until = ipc::Deadline::in_ms(0)) {
             SocketAddress from;
             const std::optional<Datagram> ack = receive_datagram(socket.get(), from);
             if (ack && ack->kind == Datagram::Kind::ack && ack->sender == sender && on_their_way.erase(ack->number) > 0)

@@ -3,6 +3,7 @@
 #include "peers.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 using namespace peers;
 
@@ -15,6 +16,13 @@ static Mistake posix_only(const char* name) { return windows ? "" : name; }
 
 std::string nasty_text(Random& random) {
     return "Gr\u00fc\u00dfe " + random.word(12) + "\r\n\u6f22\u5b57\u3068\u304b\u306a\r\n\U0001F642 caf\u00e9\t" + random.word(8) + "\nno end of line";
+}
+
+void await_ours(Stage& stage, const std::function<bool(Deadline)>& attempt, const std::string& what) {
+    const Deadline limit = Deadline::in(std::chrono::duration_cast<milliseconds>(milliseconds(20'000) * stage.time_scale()));
+    while (!attempt(Deadline::in(milliseconds(40))))
+        if (limit.expired())
+            throw std::runtime_error("in vain the judge waited for itself: " + what);
 }
 
 void works_alone(Stage& stage, Subject& lab) {
@@ -329,7 +337,7 @@ CASE("4.11 what a command makes is made only when somebody asks and only once" *
     const std::vector<std::string> offered = desk.types();
     stage.require(offered == std::vector<std::string>{"text/html", "text/plain"}, {"both types are on offer", listed(offered), "", "", ""});
     stage.require(!maker.is_started(), {"the command is run only when somebody pastes", "it runs already", "", "", "renders-at-once"});
-    Subject paste = desk.start({"paste"});
+    Subject paste = desk.start({"paste", "--timeout", "60000"});
     maker.started();
     const std::string asked = maker.arguments().empty() ? "" : maker.arguments().back();
     stage.require(asked == "text/plain", {"it is run for the type that was asked for, text/plain", "for " + shown(asked), "", "", "renders-all-types"});
@@ -473,7 +481,7 @@ CASE("4.17 paste waits for a slow owner but not for one that never answers" * po
     Desk desk(stage);
     const std::string text = stage.random().word(10);
     desk.copy({{"text/plain", text}}, Manner::waits);
-    Subject slow = desk.start({"paste"});
+    Subject slow = desk.start({"paste", "--timeout", "60000"});
     desk.is_asked("");
     slow.idles("gives-up-early");
     desk.answer();

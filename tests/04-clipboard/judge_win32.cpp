@@ -184,18 +184,14 @@ private:
 // What somebody finds who opens the clipboard.
 struct Look {
     ipc::unique_handle opened = event(), done = event();
-    std::atomic<bool> give_up = false;
     std::vector<UINT> formats;
     bool there = false;
     std::string bytes;
 };
 
 void look(Look& seen, UINT wanted) {
-    while (!OpenClipboard(nullptr)) {
-        if (seen.give_up)
-            return;
+    while (!OpenClipboard(nullptr))
         Sleep(5);
-    }
     SetEvent(seen.opened.get());
     for (UINT format = 0; (format = EnumClipboardFormats(format)) != 0;)
         seen.formats.push_back(format);
@@ -211,12 +207,16 @@ void look(Look& seen, UINT wanted) {
     SetEvent(seen.done.get());
 }
 
-std::shared_ptr<Look> look(Stage& stage, UINT wanted, const Mistake& otherwise) {
+std::shared_ptr<Look> look(Stage& stage, UINT wanted, bool nobody_runs, const Mistake& otherwise) {
     auto seen = std::make_shared<Look>();
     const Thread thread([seen, wanted] { look(*seen, wanted); });
     const auto comes = [](const ipc::unique_handle& event) {
         return [&event](Deadline deadline) { return WaitForSingleObject(event.get(), deadline.wait_ms()) == WAIT_OBJECT_0; };
     };
+    if (nobody_runs) {
+        await_ours(stage, comes(seen->done), "a look at the clipboard");
+        return seen;
+    }
     stage.await(comes(seen->opened), "another program opens the clipboard", "never-closes");
     stage.await(comes(seen->done), "another program asks for the data and gets an answer", otherwise);
     return seen;
@@ -245,8 +245,13 @@ std::string fragment_of(Stage& stage, const std::string& data) {
 
 struct Desk::State {
     std::unique_ptr<Program> program;
+    std::vector<Process*> started;
     ipc::unique_handle turn;
     HWINSTA station = nullptr;
+
+    bool nobody_runs() const {
+        return std::all_of(started.begin(), started.end(), [](Process* process) { return process->wait(Deadline::in(milliseconds(0))); });
+    }
 };
 
 Desk::Desk(Stage& stage) : stage_(stage), state_(std::make_unique<State>()) {
@@ -271,12 +276,19 @@ Desk::~Desk() {
         ReleaseMutex(state_->turn.get());
 }
 
-Subject Desk::start(std::vector<std::string> arguments, Start how) { return stage_.start(std::move(arguments), how); }
+Subject Desk::start(std::vector<std::string> arguments, Start how) {
+    Subject lab = stage_.start(std::move(arguments), how);
+    state_->started.push_back(&lab.process());
+    return lab;
+}
 
 void Desk::copy(std::vector<Item> items, Manner manner, std::size_t) {
     auto program = std::make_unique<Program>(std::move(items), manner);
-    stage_.await([&](Deadline deadline) { return program->has_copied(deadline); },
-                 "another program opens the clipboard and copies", "never-closes");
+    const auto copied = [&](Deadline deadline) { return program->has_copied(deadline); };
+    if (state_->nobody_runs())
+        await_ours(stage_, copied, "a copy");
+    else
+        stage_.await(copied, "another program opens the clipboard and copies", "never-closes");
     state_->program = std::move(program);
 }
 
@@ -293,7 +305,7 @@ void Desk::empty() {
 }
 
 std::optional<std::string> Desk::ask(const std::string& type, const Mistake& otherwise) {
-    const auto seen = look(stage_, format_of(type), otherwise);
+    const auto seen = look(stage_, format_of(type), state_->nobody_runs(), otherwise);
     stage_.require(seen->there || !IsClipboardFormatAvailable(format_of(type)) || GetClipboardOwner(),
                    {"the clipboard has an owner that it can ask for " + type, "nobody owns it: who empties it has opened it without a window", "", "",
                     "opens-without-window"});
@@ -310,7 +322,7 @@ std::optional<std::string> Desk::ask(const std::string& type, const Mistake& oth
 
 std::vector<std::string> Desk::types(const Mistake& otherwise) {
     std::vector<std::string> types;
-    const std::shared_ptr<Look> seen = look(stage_, 0, otherwise);
+    const std::shared_ptr<Look> seen = look(stage_, 0, state_->nobody_runs(), otherwise);
     for (const UINT format : seen->formats) {
         const std::string type = type_of(format);
         if (!type.empty() && std::find(types.begin(), types.end(), type) == types.end())
@@ -321,7 +333,7 @@ std::vector<std::string> Desk::types(const Mistake& otherwise) {
 
 void Desk::gets_all_forms_of(const std::string& text) {
     // CF_TEXT is the system's own work; only that it can do it is the lab program's.
-    const auto seen = look(stage_, CF_TEXT, "");
+    const auto seen = look(stage_, CF_TEXT, state_->nobody_runs(), "");
     stage_.require(seen->there, {"the system makes CF_TEXT out of the text", "it cannot", "", "", "not-unicode-text"});
     const std::string word = text.substr(text.find(' ') + 1, 12);
     stage_.require(seen->bytes.find(word) != std::string::npos, {"CF_TEXT has " + shown(word) + " in it", shown(seen->bytes), "", "", "not-unicode-text"});
@@ -343,8 +355,9 @@ public:
             CloseClipboard();
             DestroyWindow(window);
         });
-        stage.await([&](Deadline deadline) { return WaitForSingleObject(shared_->open.get(), deadline.wait_ms()) == WAIT_OBJECT_0; },
-                    "another program opens the clipboard", "never-closes");
+        // No lab program runs that could hold it.
+        await_ours(stage, [&](Deadline deadline) { return WaitForSingleObject(shared_->open.get(), deadline.wait_ms()) == WAIT_OBJECT_0; },
+                   "opening the clipboard");
     }
     ~Holder() { release(); }
     void release() {

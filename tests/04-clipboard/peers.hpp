@@ -66,6 +66,9 @@ private:
     std::unique_ptr<State> state_;
 };
 
+/// Waits for what no lab program has to do with: neither its standing still nor its end says anything then.
+void await_ours(Stage& stage, const std::function<bool(Deadline)>& attempt, const std::string& what);
+
 /// Fails the case if another program does the lab program's work.
 void works_alone(Stage& stage, Subject& lab);
 

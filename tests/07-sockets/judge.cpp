@@ -108,6 +108,7 @@ public:
     }
     // Begins to listen, finishes what it was saying, and gets every answer.
     void recovers(const Mistake& otherwise) {
+        opens_up();
         for (unsigned i = 0; i < begun_; ++i) {
             if (i + 1 == begun_)
                 connection.send(left_, otherwise);
@@ -117,10 +118,13 @@ public:
     }
     // Whole answers in their order, until the end of the connection.
     void takes_what_comes(const Mistake& otherwise) {
+        opens_up();
         for (unsigned i = 0; i < begun_ && !connection.at_end(otherwise); ++i)
             answered(i, otherwise);
     }
     void answered(unsigned i, const Mistake& otherwise) { connection.answered(text(i), otherwise); }
+    // With more room it takes them in fewer pieces.
+    void opens_up() { connection.socket().set(SOL_SOCKET, SO_RCVBUF, 1 << 20); }
     std::size_t begun() const { return begun_; }
     const std::string& left() const { return left_; }
 
@@ -200,7 +204,9 @@ private:
     void carry() {
         wait_for_either(front_.socket(), back_.socket(), Deadline::in(milliseconds(20)));
         const Deadline now = Deadline::in(milliseconds(0));
-        while (std::optional<Parcel> there = front_.look(now)) {
+        // A few at a time: a sender who is not acknowledged must not keep us from carrying acknowledgements.
+        std::optional<Parcel> there;
+        for (unsigned few = 0; few < window && (there = front_.look(now)); ++few) {
             sender_ = there->from;
             const unsigned tries = ++data_[there->number];
             const bool drop = tries == 1 && (there->number == 1 || there->number == count_ || chance(there->number, 3));
@@ -659,7 +665,7 @@ CASE("7.15 told to stop serve finishes what has arrived and ends in time" * poin
     stage.by_hand("lab-07 serve --port 7777 & nc 127.0.0.1 7777 & sleep 1; kill -TERM %1; wait %1; echo $?");
     stage.recognise("killed by SIG(TERM|INT)|exception 0xC000013A", "signal-does-not-stop");
     Random& random = stage.random();
-    Served served = serve(stage, {"--port", "0", "--drain", "20000"});
+    Served served = serve(stage, {"--port", "0", "--drain", "60000"});
     Conversation idle = connect(stage, served.ipv4), half = connect(stage, served.ipv4), busy = connect(stage, served.ipv4);
     half.send(prefix(100) + random.word(50));
     busy.asks(random.word(9));
@@ -745,6 +751,7 @@ CASE("7.18 a client that does not take its answers is not listened to and delays
     Greedy last(stage, served.ipv4);
     last.pour(served.lab, 64 * MiB, "buffers-without-limit");
     const std::string rest = last.left();
+    last.opens_up();
     for (unsigned i = 0; i + 1 < last.begun(); ++i)
         last.answered(i, "forgets-the-answers, waits-for-an-event-that-was");
     last.connection.send(rest);
@@ -991,7 +998,7 @@ CASE("7.27 udp-send --reliable sends again what is not acknowledged and no more 
     std::vector<std::string> texts(1);
     for (unsigned i = 1; i <= count; ++i)
         lines += texts.emplace_back(random.word(random.between(1, 30))) + "\n";
-    Subject lab = stage.start({"udp-send", "--reliable", "--timeout", posix ? "2500" : "5000", "--lines", mailbox.text()});
+    Subject lab = stage.start({"udp-send", "--reliable", "--timeout", posix ? "2500" : "10000", "--lines", mailbox.text()});
     lab.feed(lines);
     lab.close_input();
     std::map<unsigned, unsigned> times;
@@ -1131,24 +1138,35 @@ CASE("7.30 udp-listen stays until the last acknowledgement cannot be missed any 
            "The last acknowledgement may have been lost. The sender then sends again and again, to nobody, and reports a failure where all has arrived.",
            "Stay, and acknowledge what comes again, until nothing has come for `silence`. TCP does the same: it is what TIME_WAIT is for.")) {
     stage.by_hand("lab-07 udp-listen --port 7777 & sleep 0.1; time lab-07 udp-send --reliable 127.0.0.1:7777 a; time wait");
-    Listening listening = udp_listen(stage, {"--timeout", posix ? "500" : "2000"});
     Mailbox mailbox;
-    const std::string mark = new_mark(stage.random()), text = stage.random().word(10);
-    const std::string expected = "ready " + listening.address.text() + "\n1 " + text + "\n";
-    const std::string bytes = datagram("sure", mark, 1, 1, text);
-    mailbox.send(bytes, listening.address);
-    is_acknowledged(stage, mailbox, mark, 1, 1, "no-acknowledgement");
-    listening.lab.output_of(expected.size(), "hands-over-at-the-end");
-    for (int i = 0; i < 3; ++i) {  // we have not heard it
-        stage.require(!listening.lab.process().wait(Deadline::in(milliseconds(20))), {"it stays a while, for a sender who has not got the last acknowledgement", "it ended", "", "", "leaves-at-once"});
-        mailbox.send(bytes, listening.address);
-        is_acknowledged(stage, mailbox, mark, 1, 1, "acknowledges-once, leaves-at-once");
+    const std::string mark = new_mark(stage.random()), text = stage.random().word(10), bytes = datagram("sure", mark, 1, 1, text);
+    // If the judge itself is too slow for this silence, a longer one.
+    bool judged = false;
+    for (long silence = posix ? 500 : 1500; !judged; silence *= 4) {
+        Listening listening = udp_listen(stage, {"--timeout", std::to_string(silence)});
+        const std::string expected = "ready " + listening.address.text() + "\n1 " + text + "\n";
+        unsigned sent = 0;
+        auto slowest = milliseconds(0);
+        for (bool goes_on = true; goes_on && sent < 4;) {  // acknowledged each time, and we have not heard it
+            const auto begin = std::chrono::steady_clock::now();
+            mailbox.send(bytes, listening.address);
+            ++sent;
+            is_acknowledged(stage, mailbox, mark, 1, 1, sent == 1 ? "no-acknowledgement" : "acknowledges-once, leaves-at-once");
+            if (sent == 1)
+                listening.lab.output_of(expected.size(), "hands-over-at-the-end");
+            goes_on = !listening.lab.process().wait(Deadline::in(milliseconds(20)));
+            slowest = std::max(slowest, std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin));
+            judged = slowest < milliseconds(silence / 2);
+            stage.require(goes_on || !judged, {"it stays a while, for a sender who has not got the last acknowledgement", "it ended", "", "", "leaves-at-once"});
+        }
+        // A timeout of its own ends it; that is no standing still.
+        stage.require(listening.lab.process().wait(Deadline::in(milliseconds(silence + static_cast<long>(4000 * stage.time_scale())))),
+                      {"it ends when nothing has come for " + std::to_string(silence) + " ms", "it waits still", "", "", "stays-for-ever"});
+        if (judged)
+            listening.lab.prints(expected + report(1, sent - 1, 0, {}), "stays-for-ever");
+        listening.lab.exits(0, "stays-for-ever");
+        judged = judged || silence > 20'000;
     }
-    // A timeout of its own ends it; that is no standing still.
-    stage.require(listening.lab.process().wait(Deadline::in(milliseconds(static_cast<long>(4000 * stage.time_scale())))),
-                  {"it ends when nothing has come for a while", "it waits still", "", "", "stays-for-ever"});
-    listening.lab.prints(expected + report(1, 3, 0, {}), "stays-for-ever");
-    listening.lab.exits(0, "stays-for-ever");
 }
 
 CASE("7.31 over a line that loses and doubles and reorders all of it gets across" * points(by_track(4, 5)) * section("exercise-4-datagrams") *

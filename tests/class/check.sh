@@ -26,7 +26,6 @@ mkdir "$work/in/nothing"
 ln -s /etc/passwd "$work/in/link.zip"
 printf 'no archive' >"$work/in/damaged.tar.gz"
 
-before=$(ls /dev/shm /dev/mqueue 2>/dev/null)
 mounts=$(wc -l </proc/self/mounts)
 "$course" class grade "$work/in" --out "$work/out" --lab 01 --require namespaces --format junit >"$work/said" 2>&1
 code=$?
@@ -70,7 +69,9 @@ done
 # Nothing is left: processes of the sandboxes' users, names, mounts.
 left=$(ps -eo uid=,pid=,comm= | awk '$1 >= 61100 && $1 < 61400')
 [ -z "$left" ] || complain "processes are left: $left"
-[ "$(ls /dev/shm /dev/mqueue 2>/dev/null)" = "$before" ] || complain 'names are left in /dev/shm or /dev/mqueue'
+for name in /dev/shm/ipc-labs-left /dev/mqueue/ipc-labs-left /tmp/ipc-labs-left /tmp/flood /dev/shm/flood; do
+    [ ! -e $name ] || complain "$name is left"
+done
 [ "$(wc -l </proc/self/mounts)" = "$mounts" ] || complain 'mounts are left'
 
 # Again: nothing has changed, so nothing is graded that has a verdict.

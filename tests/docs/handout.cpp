@@ -41,8 +41,9 @@ void read_option(const std::string& option, Mark& mark) {
                 mark.varying.push_back(word);
         }
     } else {
-        throw std::runtime_error("'" + option +
-                                 "' is no option; there are 'in part', 'in any order', 'waits', 'terminal N', '… vary'");
+        throw std::runtime_error(
+            "'" + option +
+            "' is no option; there are 'in part', 'in any order', 'waits', 'terminal N', '… vary'");
     }
 }
 
@@ -76,6 +77,20 @@ std::string normal(const Mark& mark, const std::string& line) {
     return trimmed(std::regex_replace(std::regex_replace(line, number, "#"), blanks, " "));
 }
 
+// Whether a quotation goes on in the next line, as in python3 -c "…
+bool has_open_quote(const std::string& command) {
+    char quote = 0;
+    for (std::size_t i = 0; i < command.size(); ++i) {
+        if (command[i] == '\\' && quote != '\'')
+            ++i;
+        else if (quote ? command[i] == quote : command[i] == '"' || command[i] == '\'')
+            quote = quote ? 0 : command[i];
+        else if (command[i] == '#' && !quote && i > 0 && command[i - 1] == ' ')
+            break;
+    }
+    return quote != 0;
+}
+
 }  // namespace
 
 bool Block::is_transcript() const {
@@ -97,7 +112,7 @@ std::vector<Command> Block::commands() const {
             result.back().answers.push_back(text);
             continue;
         }
-        continued = !text.empty() && text.back() == '\\';
+        continued = (!text.empty() && text.back() == '\\') || has_open_quote(result.back().line);
     }
     return result;
 }
@@ -147,12 +162,12 @@ bool matches(const Mark& mark, const std::string& expected, const std::string& g
     if (mark.varying.empty())
         return want == have;
     const std::vector<std::string> wanted = split(want, ' '), had = split(have, ' ');
-    return std::equal(wanted.begin(), wanted.end(), had.begin(), had.end(),
-                      [&](const std::string& a, const std::string& b) {
-                          return a == b ||
-                                 std::any_of(mark.varying.begin(), mark.varying.end(),
-                                          [&](const std::string& word) { return a == normal(mark, word); });
-                      });
+    return std::equal(
+        wanted.begin(), wanted.end(), had.begin(), had.end(),
+        [&](const std::string& a, const std::string& b) {
+            return a == b || std::any_of(mark.varying.begin(), mark.varying.end(),
+                                         [&](const std::string& word) { return a == normal(mark, word); });
+        });
 }
 
 int first_missing(const Mark& mark, const std::vector<std::string>& expected,

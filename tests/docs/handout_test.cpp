@@ -20,9 +20,9 @@ TEST_CASE("a comment belongs to the block below it") {
 }
 
 TEST_CASE("what is not understood is said with its line") {
-    CHECK_THROWS_WITH(
-        blocks_of("\n<!-- run: backwards -->\n```\n```\n"),
-        "line 2: 'backwards' is no option; there are 'in part', 'in any order', 'waits', 'terminal N', '… vary'");
+    CHECK_THROWS_WITH(blocks_of("\n<!-- run: backwards -->\n```\n```\n"),
+                      "line 2: 'backwards' is no option; there are 'in part', 'in any order', 'waits', "
+                      "'terminal N', '… vary'");
     CHECK_THROWS_AS(blocks_of("<!-- not run -->\n```\n```\n"), std::runtime_error);
     CHECK_THROWS_AS(blocks_of("<!-- run -->\nText in between.\n```\n```\n"), std::runtime_error);
 }
@@ -37,6 +37,17 @@ TEST_CASE("commands and their answers") {
     CHECK(commands[1].line == "one \\\n  two");
     CHECK(commands[1].answers == std::vector<std::string>{"1", " 2"});
     CHECK(commands[2].line == "three");
+}
+
+TEST_CASE("a quotation goes on") {
+    const auto commands =
+        blocks_of("```\n$ python3 -c \"print(1)\nprint(2)\"\n1\n$ echo 'a' # it's\nb\n```\n")
+            .at(0)
+            .commands();
+    REQUIRE(commands.size() == 2);
+    CHECK(commands[0].line == "python3 -c \"print(1)\nprint(2)\"");
+    CHECK(commands[0].answers == std::vector<std::string>{"1"});
+    CHECK(commands[1].answers == std::vector<std::string>{"b"});
 }
 
 TEST_CASE("what may differ") {

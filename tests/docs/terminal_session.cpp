@@ -15,7 +15,7 @@ namespace handout {
 namespace {
 
 // Commands come by descriptor 9, the news that one has ended goes by 8; the commands themselves have neither,
-// and an empty standard input, so that none of them reads what is meant for the shell.
+// and a standard input at which nobody types, so that none of them reads what is meant for the shell.
 constexpr const char* loop =
     "while IFS= read -r -d '' -u 9 command; do eval \"$command\" 8>&- 9>&-; echo >&8; done";
 
@@ -27,7 +27,7 @@ struct Pipe {
 }  // namespace
 
 TerminalSession::TerminalSession(const std::filesystem::path& folder, const std::filesystem::path& programs) {
-    Pipe commands, ends, output;
+    Pipe commands, ends, output, keyboard;
     const std::string path = programs.string() + ":" + std::getenv("PATH");
     shell_ = ipc::check(::fork(), "fork");
     if (shell_ == 0) {
@@ -36,7 +36,7 @@ TerminalSession::TerminalSession(const std::filesystem::path& folder, const std:
         const int in = ::fcntl(commands.ends[0], F_DUPFD, 20), out = ::fcntl(ends.ends[1], F_DUPFD, 20);
         ::dup2(output.ends[1], 1);
         ::dup2(output.ends[1], 2);
-        ::dup2(::open("/dev/null", O_RDONLY), 0);
+        ::dup2(keyboard.ends[0], 0);
         ::dup2(in, 9);
         ::dup2(out, 8);
         ::close(in);
@@ -51,6 +51,8 @@ TerminalSession::TerminalSession(const std::filesystem::path& folder, const std:
     ::close(commands.ends[0]);
     ::close(ends.ends[1]);
     ::close(output.ends[1]);
+    ::close(keyboard.ends[0]);
+    keyboard_ = keyboard.ends[1];
     commands_ = commands.ends[1];
     ends_ = ends.ends[0];
     output_ = output.ends[0];
@@ -58,6 +60,7 @@ TerminalSession::TerminalSession(const std::filesystem::path& folder, const std:
 
 TerminalSession::~TerminalSession() {
     ::close(commands_);
+    ::close(keyboard_);
     ::close(ends_);
     ::close(output_);
 }
@@ -114,6 +117,45 @@ void TerminalSession::take(std::size_t count) {
             rest += line + "\n";
     }
     printed_ = rest;
+}
+
+namespace {
+
+std::vector<pid_t> children_of(pid_t parent) {
+    std::vector<pid_t> all;
+    std::error_code ignored;
+    for (const auto& task :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(parent) + "/task", ignored)) {
+        std::ifstream children(task.path() / "children");
+        for (pid_t child; children >> child;) {
+            all.push_back(child);
+            const std::vector<pid_t> further = children_of(child);
+            all.insert(all.end(), further.begin(), further.end());
+        }
+    }
+    return all;
+}
+
+bool runs(pid_t process) {
+    std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+    std::string stat;
+    std::getline(file, stat);
+    const std::size_t name_end = stat.rfind(')');
+    return name_end != std::string::npos && stat.size() > name_end + 2 &&
+           (stat[name_end + 2] == 'R' || stat[name_end + 2] == 'D');
+}
+
+}  // namespace
+
+void TerminalSession::settle(std::chrono::milliseconds limit) {
+    const auto until = std::chrono::steady_clock::now() + limit;
+    for (int quiet = 0; quiet < 3 && std::chrono::steady_clock::now() < until;) {
+        bool running = false;
+        for (const pid_t process : children_of(::getpid()))
+            running |= runs(process);
+        quiet = running ? 0 : quiet + 1;
+        read_some(std::chrono::milliseconds(15));
+    }
 }
 
 void end_everybody() {

@@ -22,6 +22,9 @@ public:
     void type(const std::string& command);
     /// Waits until the command has ended, or `limit`. @return whether it has
     bool ended(std::chrono::milliseconds limit);
+    /// Waits until all that was started waits for something, or `limit`: a person types the next command when
+    /// the one in the background has come to rest.
+    void settle(std::chrono::milliseconds limit);
     /// Reads until `enough` says so of the lines so far, or `limit`. @return what it said at last
     template <class Enough>
     bool reads(Enough enough, std::chrono::milliseconds limit) {
@@ -43,7 +46,7 @@ private:
     void read_some(std::chrono::milliseconds limit);
 
     pid_t shell_ = -1;
-    int commands_ = -1, ends_ = -1, output_ = -1;
+    int commands_ = -1, keyboard_ = -1, ends_ = -1, output_ = -1;
     bool busy_ = false;
     std::string printed_;
 };

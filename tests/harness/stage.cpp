@@ -89,6 +89,7 @@ void add_line(std::string& message, const std::string& key, std::string text) {
     message += (message.empty() ? "" : "\n") + key + ": " + indented;
 }
 
+constexpr const char* crashes[] = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "exception 0xC0"};
 constexpr std::string_view not_implemented_marker = "not implemented yet: ";
 constexpr std::uint32_t not_implemented_code = 79;  // ipc::exit_code::not_implemented
 
@@ -207,6 +208,14 @@ void Stage::end_if_not_attempted() {
     }
 }
 
+// Ended by its own fault: an invalid address, a failed assertion, an exception that nobody caught.
+static bool has_crashed(const Ended& how) {
+    if (how.how != Ended::How::killed)
+        return false;
+    const std::string text = how.text();
+    return std::any_of(std::begin(crashes), std::end(crashes), [&](const char* each) { return text.find(each) != std::string::npos; });
+}
+
 void Stage::fail(Failure failure) {
     end_if_not_attempted();
     CaseResult result;
@@ -219,6 +228,7 @@ void Stage::fail(Failure failure) {
                 waiting += (waiting.empty() ? "" : "\n") + sentence;
 
     std::string endings;
+    bool crashed = false;
     for (const auto& subject : state_.subjects) {
         // A moment for its last words: they travel in a pipe of their own.
         const bool over = subject->process.wait(Deadline::in(milliseconds(subject->errors.bytes.empty() ? 20 : 200)));
@@ -227,6 +237,7 @@ void Stage::fail(Failure failure) {
             subject->changed.wait_for(lock, milliseconds(200), [&] { return subject->errors.ended; });
         const std::string& words = subject->errors.bytes;
         const Ended how = over ? subject->process.ended() : Ended{};
+        crashed = crashed || (over && has_crashed(how));
         if (over && (how.how == Ended::How::killed || how.code != 0 || !words.empty()))
             endings += (endings.empty() ? "" : "\n") + how.text() + (words.empty() ? "" : ", saying " + shown(words, 300));
         else if (!words.empty())
@@ -240,7 +251,8 @@ void Stage::fail(Failure failure) {
     add_line(result.message, "ended", endings);
     add_line(result.message, "note", failure.note);
     result.waiting = waiting;
-    result.mistake = failure.mistake;
+    // A program that crashes shows the symptoms of many mistakes, and has made another one.
+    result.mistake = crashed ? Mistake() : failure.mistake;
     const std::string all = result.message + "\n" + result.waiting;
     for (const auto& [pattern, mistake] : state_.rules)
         if (std::regex_search(all, pattern)) {
@@ -271,7 +283,10 @@ void Stage::await(const std::function<bool(Deadline)>& attempt, const std::strin
     const auto begin = steady_clock::now();
     const auto longest = std::chrono::duration_cast<steady_clock::duration>(state_.patience * scale);
     const auto still_for = std::chrono::duration_cast<steady_clock::duration>(milliseconds(1000) * scale);
+    // On a busy machine a second can pass in which nobody moves, neither they nor we: the looks are counted too.
+    constexpr int looks_enough = 12;
     std::string picture;
+    int looks = 0;
     auto still_since = begin;
     while (true) {
         if (attempt(Deadline::in(milliseconds(40))))
@@ -305,9 +320,11 @@ void Stage::await(const std::function<bool(Deadline)>& attempt, const std::strin
         }
         if (now_still.find(':') == std::string::npos || now_still != picture) {
             picture = now_still;
+            looks = 0;
             still_since = now;
         }
-        const bool stuck = picture.find(':') != std::string::npos && now - still_since >= still_for;
+        ++looks;
+        const bool stuck = picture.find(':') != std::string::npos && now - still_since >= still_for && looks >= looks_enough;
         if (stuck || now - begin >= longest) {
             if (attempt(Deadline::in(milliseconds(0))))
                 return;
