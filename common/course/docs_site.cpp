@@ -71,6 +71,7 @@ private:
 
     void read_labs();
     void read_documents();
+    std::string without_items_for(const Page& page) const;
     void add_catalogue();
     void add_solutions();
     void insert_generated(Page& page);
@@ -162,6 +163,28 @@ void Pages::read_documents() {
         else
             pages_.push_back(page);
     }
+    for (Page& page : pages_)
+        page.markdown = without_items_for(page);
+}
+
+// A list's item that leads to a page of the other edition goes, with the lines that belong to it.
+std::string Pages::without_items_for(const Page& page) const {
+    std::string kept;
+    bool dropping = false;
+    for (const std::string& line : lines_of(page.markdown)) {
+        if (dropping && starts_with(line, "  "))
+            continue;
+        dropping = false;
+        if (starts_with(line, "- ["))
+            for (const std::string& target : links_in(line))
+                dropping |=
+                    for_instructors_.count(
+                        (fs::path(page.source).parent_path() / target).lexically_normal().generic_string()) >
+                    0;
+        if (!dropping)
+            kept += line + "\n";
+    }
+    return kept;
 }
 
 void Pages::add_catalogue() {

@@ -416,8 +416,8 @@ CASE("7.5 call says at once that nobody listens and does not begin what cannot b
                                               {"call", "::1:" + port, text}, {"call", listener.text()}, {"serve", "--port", "65536"}, {"serve", "--port", "-1"},
                                               {"serve", "--drain", "soon"}, {"serve", "too", "much"}, {"udp-send", listener.text()}, {"udp-listen", "--count", "1"}};
     for (const std::vector<std::string>& words : wrong) {
-        if (!posix && words[0] != "call")
-            continue;  // the command line is read by the same code there, and a start takes its time
+        if (!posix && &words - wrong > 2)
+            break;  // the command line is read by the same code there, and a start takes its time
         Subject misled = stage.start(words);
         misled.exits(2);
         misled.prints("");
@@ -439,6 +439,8 @@ CASE("7.6 call reports a server that hangs up early or announces too much" * poi
     };
     for (const Bad& bad : {Bad{prefix(40) + half, true, "end-taken-for-the-answer"}, Bad{"", true, "end-taken-for-the-answer"}, Bad{prefix(7).substr(0, 2), true, "end-taken-for-the-answer"},
                            Bad{prefix(0xffffffff), false, "believes-the-length"}, Bad{prefix(0x80000005), false, "believes-the-length"}, Bad{prefix(longest_frame + 1), false, "believes-the-length"}}) {
+        if (!posix && (bad.answer.empty() || bad.answer == prefix(0x80000005)))
+            continue;  // a start takes its time there
         const std::string text = stage.random().word(8);
         Subject lab = stage.start({"call", listener.text(), text});
         Conversation connection = listener.accept();
@@ -704,7 +706,7 @@ CASE("7.15 told to stop serve finishes what has arrived and ends in time" * poin
     const auto waited = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin);
     second.lab.exits(0, "drain-without-end");
     stage.require(waited >= milliseconds(90), {"clients have the 100 ms that they were given", "it ended after " + std::to_string(waited.count()) + " ms", "", "", "close-resets"});
-    stage.require(waited < milliseconds(1800) * stage.time_scale(), {"it ends when the 100 ms are over", "it ended after " + std::to_string(waited.count()) + " ms", "", "", "drain-without-end"});
+    stage.require(waited < milliseconds(8000) * stage.time_scale(), {"it ends when the 100 ms are over", "it ended after " + std::to_string(waited.count()) + " ms", "", "", "drain-without-end"});
 }
 
 }
@@ -759,13 +761,14 @@ CASE("7.18 a client that does not take its answers is not listened to and delays
     last.answered(static_cast<unsigned>(last.begun()) - 1, "half-close-is-gone");
     last.connection.ends_well("half-close-is-gone");
     // Requests of four bytes, whose answers are longer: one read brings more of them than a client may have waiting.
-    constexpr int small = 20'000;
-    std::string all;
-    for (int i = 0; i < small; ++i)
+    std::string all, expected;
+    for (int i = 0; i < 12'000; ++i)
         all += frame("");
+    for (const std::string answer = frame(other.name()); expected.size() / answer.size() < 12'000;)
+        expected += answer;
     other.send(all, "waits-for-an-event-that-was");
-    for (int i = 0; i < small; ++i)
-        other.answered("", "waits-for-an-event-that-was");
+    const std::string got = other.receive(expected.size(), "the answers to 12000 empty requests", "waits-for-an-event-that-was");
+    stage.require(got == expected, {"12000 times who we are", difference(got, expected), "", "", ""});
     put_away(stage, served.lab);
 }
 
@@ -1151,10 +1154,12 @@ CASE("7.30 udp-listen stays until the last acknowledgement cannot be missed any 
             const auto begin = std::chrono::steady_clock::now();
             mailbox.send(bytes, listening.address);
             ++sent;
-            is_acknowledged(stage, mailbox, mark, 1, 1, sent == 1 ? "no-acknowledgement" : "acknowledges-once, leaves-at-once");
+            std::optional<Parcel> ack;
+            stage.await([&](Deadline deadline) { return (ack = mailbox.look(deadline)).has_value() || !listening.lab.running(); },
+                        "the acknowledgement of number 1, which comes again", sent == 1 ? "no-acknowledgement" : "acknowledges-once");
             if (sent == 1)
                 listening.lab.output_of(expected.size(), "hands-over-at-the-end");
-            goes_on = !listening.lab.process().wait(Deadline::in(milliseconds(20)));
+            goes_on = ack && !listening.lab.process().wait(Deadline::in(milliseconds(20)));
             slowest = std::max(slowest, std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin));
             judged = slowest < milliseconds(silence / 2);
             stage.require(goes_on || !judged, {"it stays a while, for a sender who has not got the last acknowledgement", "it ended", "", "", "leaves-at-once"});
@@ -1165,6 +1170,8 @@ CASE("7.30 udp-listen stays until the last acknowledgement cannot be missed any 
         if (judged)
             listening.lab.prints(expected + report(1, sent - 1, 0, {}), "stays-for-ever");
         listening.lab.exits(0, "stays-for-ever");
+        while (mailbox.look(Deadline::in(milliseconds(0)))) {
+        }
         judged = judged || silence > 20'000;
     }
 }
@@ -1176,6 +1183,7 @@ CASE("7.31 over a line that loses and doubles and reorders all of it gets across
     stage.by_hand("lab-07 udp-listen --port 7777 & sleep 0.1; seq 1 1000 | lab-07 udp-send --reliable --lines 127.0.0.1:7777");
     Random& random = stage.random();
     constexpr unsigned count = 60;
+    stage.patience(milliseconds(40'000));  // an amount of work, not a moment of waiting
     Listening listening = udp_listen(stage, {"--timeout", "60000"});
     BadLine line(random, listening.address, count);
     std::string lines, expected = "ready " + listening.address.text() + "\n";
@@ -1184,7 +1192,7 @@ CASE("7.31 over a line that loses and doubles and reorders all of it gets across
         lines += text + "\n";
         expected += numbered(number, text);
     }
-    Subject sender = stage.start({"udp-send", "--reliable", "--lines", line.text()});
+    Subject sender = stage.start({"udp-send", "--reliable", "--timeout", posix ? "5000" : "15000", "--lines", line.text()});
     sender.feed(lines);
     sender.close_input();
     sender.ends("never-sends-again, acknowledges-once");

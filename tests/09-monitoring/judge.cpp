@@ -222,25 +222,29 @@ CASE("9.6 the turns are counted from the beginning and do not drift" * points(wi
 
     // The reader of a line is busy for most of an interval. Who counts from the beginning waits for the rest of it; who waits for an
     // interval from now on, never for less than a whole one.
-    constexpr int interval_ms = windows ? 500 : 250;
-    Subject lab = watch(stage, worker, {"--interval", std::to_string(interval_ms), "--step"});
-    Row last = row(stage, lab);
+    // On a machine that is too busy to tell the two apart, once more with a longer one.
     double soonest = 1e9;
-    for (int attempt = 0; attempt < 3 && soonest >= interval_ms; ++attempt) {
-        reader_is_busy(lab, last, 0.8 * interval_ms / 1000);
-        const steady::time_point asked = steady::now();
-        lab.feed("\n");
-        const Row next = row(stage, lab);
-        stage.require(next.turn > last.turn && next.time >= static_cast<double>(next.turn) * interval_ms / 1000 - 0.002,
-                      {"turn n at n times " + std::to_string(interval_ms) + " ms, and not before", shown(next.line, 120), "", "", "turns-drift"});
-        soonest = std::min(soonest, 1000 * seconds_between(asked, next.arrived));
-        last = next;
+    for (const int interval_ms : {windows ? 500 : 250, 3000}) {
+        Subject lab = watch(stage, worker, {"--interval", std::to_string(interval_ms), "--step"});
+        Row last = row(stage, lab);
+        for (int attempt = 0; attempt < (interval_ms < 3000 ? 3 : 1) && soonest >= interval_ms; ++attempt) {
+            reader_is_busy(lab, last, 0.8 * interval_ms / 1000);
+            const steady::time_point asked = steady::now();
+            lab.feed("\n");
+            const Row next = row(stage, lab);
+            stage.require(next.turn > last.turn && next.time >= static_cast<double>(next.turn) * interval_ms / 1000 - 0.002,
+                          {"turn n at n times " + std::to_string(interval_ms) + " ms, and not before", shown(next.line, 120), "", "", "turns-drift"});
+            soonest = 1000 * seconds_between(asked, next.arrived);
+            last = next;
+        }
+        lab.process().kill();
+        lab.ends();
+        if (soonest < interval_ms)
+            return;
+        stage.require(interval_ms < 3000, {"the next turn less than " + std::to_string(interval_ms) + " ms after the reader was busy, for most of the interval had passed by then",
+                                           fixed(soonest, 0) + " ms after: a whole interval", "", "", "drifts-with-right-numbers"});
+        soonest = 1e9;
     }
-    stage.require(soonest < interval_ms, {"the next turn less than " + std::to_string(interval_ms) + " ms after the reader was busy, for most of the interval had passed by then",
-                                          "never less than " + fixed(soonest, 0) + " ms after: a whole interval", "", "", "drifts-with-right-numbers"});
-    worker.say("exit 0");
-    lab.close_input();
-    lab.exits(0);
 }
 
 CASE("9.7 what cannot be watched is refused with words" * points(windows ? 3 : 2) * section("a-number-is-not-a-process") *
@@ -407,6 +411,7 @@ CASE("9.11 three hundred thousand numbers take no more memory than a thousand" *
            "Counters, all of them made in the beginning. A list that is sorted in the end is exact, and finds the end of your memory first.",
            "counts_ gets its size in the constructor; record() only adds one to a counter.")) {
     stage.by_hand("seq 1 10000000 | /usr/bin/time -f '%M KiB' lab-09 latency");
+    stage.patience(milliseconds(30'000));  // an amount of work, not a moment of waiting
     std::vector<std::uint64_t> first = numbers(stage, 1000, 0, 9'999'999), more = numbers(stage, 300'000, 0, 9'999'999);
     Subject lab = stage.start({"latency"});
     const double grown = growth(stage, lab, text_of(first), text_of(more));
@@ -669,11 +674,11 @@ CASE("9.17 no log makes it need more memory or more time" * points(4) * section(
      hints("What could somebody write into the log to make your program eat all memory, or run for a year?",
            "A line without an end. A number that leaps by 2^60. A new sender in each line. And simply a long log.",
            "A line longer than longest_line is torn, and not kept. The window is cleared, not walked through, when the leap is larger than it. More than most_senders are only counted.")) {
-    stage.recognise("nothing within|stood still", "walks-through-the-gap");
     stage.by_hand("printf '1 a 1\\n2 a 9000000000000000000\\n' | lab-09 audit");
-    stage.patience(milliseconds(4000));
+    stage.patience(milliseconds(8000));
     const std::uint64_t distant = std::uint64_t{1} << stage.random().between(58, 62);
-    const Audited leap = audit(stage, log_line(1, "a", 1) + log_line(2, "a", distant) + log_line(3, "a", distant - 1) + log_line(4, "a", 1));
+    const Audited leap = audit(stage, log_line(1, "a", 1) + log_line(2, "a", distant) + log_line(3, "a", distant - 1) + log_line(4, "a", 1), {}, "walks-through-the-gap");
+    stage.patience(milliseconds(30'000));  // from here on an amount of work
     is_found(stage, leap, "a", {4, distant - 3, 0, 1, 1, 0}, "walks-through-the-gap", "1, 2^n, 2^n - 1, 1");
 
     std::string few = log_line(1, "worker", 1), many;
@@ -829,35 +834,53 @@ void lies_between(Stage& stage, const std::map<std::string, double>& row, const 
     }
 }
 
-// An open loop in which one answer is held back for ten intervals. Under Wine a round trip may take long.
-constexpr int loop_interval_ms = windows ? 50 : 20, stall_ms = 10 * loop_interval_ms;
-constexpr std::uint64_t loop_count = windows ? 18 : 24, stalled = 4;
-constexpr double loop_interval = 1000.0 * loop_interval_ms;  // microseconds
+// An open loop in which one answer is held back for ten intervals.
+struct Stalled {
+    Subject lab;
+    Trips trips;
+    double interval;  // microseconds
+    int stall_ms;
+};
 
-Subject open_loop_with_stall(Stage& stage, Trips& trips) {
-    Subject lab = stage.start({"bench", "stdio", "--only", "open", "--rate", std::to_string(1000 / loop_interval_ms), "--count", std::to_string(loop_count)});
-    trips = answers(stage, lab, "open", loop_count, [](std::uint64_t i) { return i == stalled ? stall_ms : 0; }, "leaves-out-the-late");
-    const std::string rule = "message n is sent n times " + std::to_string(loop_interval_ms) + " ms after the beginning";
-    std::vector<double> delays;  // of those that were overdue when the one before them was answered: nothing was left to wait for
-    for (std::size_t i = 1; i < trips.came.size(); ++i) {
-        const double came = microseconds_between(trips.allowed, trips.came[i]) / 1000, due = loop_interval * static_cast<double>(i) / 1000;
-        stage.require(came >= due, {rule + ", and not before", "message " + std::to_string(i) + " came after " + fixed(came, 1) + " ms, it was due after " + fixed(due, 1) + " ms",
-                                    "", "", "sends-before-it-is-due"});
-        if (microseconds_between(trips.came[0], trips.answered[i - 1]) / 1000 > due)
-            delays.push_back(microseconds_between(trips.answered[i - 1], trips.came[i]) / 1000);
-    }
-    std::sort(delays.begin(), delays.end());
-    const double delay = delays.at(1);  // a busy machine delays some of ten, but hardly nine
-    stage.require(delay < loop_interval / 2000, {rule + "; those that are overdue, for the answer to message " + std::to_string(stalled) + " took " + std::to_string(stall_ms) +
-                                                     " ms, are sent at once, one after the other",
-                                                 "all of them but one were sent " + fixed(delay, 1) + " ms or more after the answer to the one before", "", "", "schedule-moves"});
-    return lab;
+constexpr std::uint64_t stalled = 2;  // the message whose answer is late
+
+Stalled open_loop_with_stall(Stage& stage, int interval_ms, std::uint64_t count) {
+    const int stall_ms = 10 * interval_ms;
+    Subject lab = stage.start({"bench", "stdio", "--only", "open", "--rate", std::to_string(1000 / interval_ms), "--count", std::to_string(count)});
+    Trips trips = answers(stage, lab, "open", count, [&](std::uint64_t i) { return i == stalled ? stall_ms : 0; }, "leaves-out-the-late");
+    return {std::move(lab), std::move(trips), 1000.0 * interval_ms, stall_ms};
 }
 
-// A thousand messages a second, and the peer is stopped for a while.
+// Message n is sent n intervals after the beginning, or at once if that has passed.
+Stalled kept_to_its_timetable(Stage& stage) {
+    // On a machine that is too busy to tell 'at once' from 'an interval later', once more with a longer interval.
+    for (const int interval_ms : {windows ? 50 : 20, 200}) {
+        Stalled loop = open_loop_with_stall(stage, interval_ms, interval_ms < 200 ? 20 : 14);
+        const Trips& trips = loop.trips;
+        const std::string rule = "message n is sent n times " + std::to_string(interval_ms) + " ms after the beginning";
+        std::vector<double> delays;  // of those that were overdue when the one before them was answered: nothing was left to wait for
+        for (std::size_t i = 1; i < trips.came.size(); ++i) {
+            const double came = microseconds_between(trips.allowed, trips.came[i]) / 1000, due = interval_ms * static_cast<double>(i);
+            stage.require(came >= due, {rule + ", and not before", "message " + std::to_string(i) + " came after " + fixed(came, 1) + " ms, it was due after " + fixed(due, 1) + " ms",
+                                        "", "", "sends-before-it-is-due"});
+            if (microseconds_between(trips.came[0], trips.answered[i - 1]) / 1000 > due)
+                delays.push_back(microseconds_between(trips.answered[i - 1], trips.came[i]) / 1000);
+        }
+        std::sort(delays.begin(), delays.end());
+        const double delay = delays.at(1);  // some of ten may have been held up by others, but hardly nine
+        if (delay < interval_ms / 2)
+            return loop;
+        stage.require(interval_ms < 200, {rule + "; those that are overdue, for the answer to message " + std::to_string(stalled) + " took " + std::to_string(loop.stall_ms) +
+                                              " ms, are sent at once, one after the other",
+                                          "all of them but one were sent " + fixed(delay, 1) + " ms or more after the answer to the one before", "", "", "schedule-moves"});
+    }
+    std::abort();  // the second turn returns or fails
+}
+
+// A steady stream of messages, and the peer is stopped for a while.
 void shows_a_stop(Stage& stage) {
     for (int attempt = 0; attempt < 3; ++attempt) {
-        Subject lab = stage.start({"bench", "pipe", "--only", "open", "--rate", "1000", "--count", "400"});
+        Subject lab = stage.start({"bench", "pipe", "--only", "open", "--rate", windows ? "500" : "1000", "--count", windows ? "150" : "400"});
         const std::string head = lab.line();  // from now on it is measured
         const std::size_t number = head.find("process ");
         stage.require(number != std::string::npos, {"a headline that names the peer", shown(head), "", "", ""});
@@ -908,12 +931,11 @@ CASE("9.20 open_loop measures from the moment when the message was due" * points
            "Not a minute. He came when he meant to come. If you look at the clock only when it is his turn, the closed hour has happened to one customer only.",
            "from_due: from begin + i * interval to the echo. from_sent: from the moment just before round_trip(). Record both.")) {
     stage.by_hand("lab-09 bench pipe --only open --count 3000    # and in another terminal kill -STOP the peer that it names, and -CONT a second later");
-    Trips trips;
-    Subject lab = open_loop_with_stall(stage, trips);
-    const std::string note = "the answer to message " + std::to_string(stalled) + " took " + std::to_string(stall_ms) + " ms, and meanwhile " +
-                             std::to_string(stall_ms / loop_interval_ms) + " others became due: they have waited, too";
-    lies_between(stage, measured(stage, lab, "from sent"), from_sent(trips), "from sent", "wrong-unit", "sent-is-due", note);
-    lies_between(stage, measured(stage, lab, "from due"), from_due(trips, loop_interval), "from due", "coordinated-omission", "wrong-unit", note);
+    Stalled loop = kept_to_its_timetable(stage);
+    const std::string note = "the answer to message " + std::to_string(stalled) + " took " + std::to_string(loop.stall_ms) +
+                             " ms, and meanwhile 10 others became due: they have waited, too";
+    lies_between(stage, measured(stage, loop.lab, "from sent"), from_sent(loop.trips), "from sent", "wrong-unit", "sent-is-due", note);
+    lies_between(stage, measured(stage, loop.lab, "from due"), from_due(loop.trips, loop.interval), "from due", "coordinated-omission", "wrong-unit", note);
 }
 
 CASE("9.21 open_loop keeps to its timetable and leaves nothing out" * points(4) * section("coordinated-omission") *
@@ -921,8 +943,7 @@ CASE("9.21 open_loop keeps to its timetable and leaves nothing out" * points(4) 
            "They are late, and are sent now, one after the other, until you are on time again. Not put off, not left out.",
            "due = begin + i * interval. Sleeping until a moment that has passed returns at once.")) {
     stage.by_hand("lab-09 bench stdio --only open --rate 2 --count 8    # press Enter at each line; once wait for two seconds");
-    Trips trips;
-    open_loop_with_stall(stage, trips);
+    kept_to_its_timetable(stage);
 }
 
 CASE("9.22 open_loop sleeps until a message is due" * points(2) * section("coordinated-omission") *
@@ -947,10 +968,11 @@ CASE("9.23 bench reports on real mechanisms and shows that a peer was stopped" *
            "min, percentiles and max come out of your histogram; a round trip takes some microseconds.",
            "If a row is missing or zero, look at what closed_loop() and open_loop() return.")) {
     stage.by_hand("lab-09 bench pipe --svg pipe.svg");
+    stage.patience(milliseconds(30'000));  // an amount of work, not a moment of waiting
     const std::vector<std::string> mechanisms = windows ? std::vector<std::string>{"pipe", "named-pipe", "memory"} : std::vector<std::string>{"pipe", "socket", "memory"};
     for (const std::string& mechanism : mechanisms) {
         const std::string svg = (std::filesystem::path(stage.files()) / (mechanism + ".svg")).string();
-        Subject lab = stage.start({"bench", mechanism, "--count", "150", "--rate", "5000", "--size", std::to_string(stage.random().between(1, 5000)), "--svg", svg});
+        Subject lab = stage.start({"bench", mechanism, "--count", windows ? "40" : "150", "--rate", "5000", "--size", std::to_string(stage.random().between(1, 5000)), "--svg", svg});
         lab.exits(0);
         for (const char* name : {"one after the other", "5000 a second, from due", "5000 a second, from sent"}) {
             const std::map<std::string, double> row = measured(stage, lab, name);

@@ -1,5 +1,6 @@
 // check-handout ROOT FILE PROGRAMS: runs a handout's commands, and says where it no longer tells the truth.
-// Exit codes: 0 all as it says, 1 something is not, 2 a comment or the command line is wrong.
+// Exit codes: 0 all as it says, 1 something is not, 2 a comment or the command line is wrong, 77 a handout
+// that has no comments for this check yet.
 
 #include "files.hpp"
 #include "handout.hpp"
@@ -42,7 +43,14 @@ public:
             fmt::print(stderr, "check-handout: there is no {}\n", (root_ / file_).string());
             return 2;
         }
-        for (const Block& block : blocks_of(*text))
+        const std::vector<Block> blocks = blocks_of(*text);
+        if (std::none_of(blocks.begin(), blocks.end(),
+                         [](const Block& block) { return block.mark.kind != Mark::none; })) {
+            fmt::print("{}: no block of it says how it is run, so none was (tests/docs/handout.hpp)\n",
+                       file_);
+            return 77;
+        }
+        for (const Block& block : blocks)
             check(block);
         end_section();
         std::error_code ignored;
