@@ -89,7 +89,8 @@ void add_line(std::string& message, const std::string& key, std::string text) {
     message += (message.empty() ? "" : "\n") + key + ": " + indented;
 }
 
-constexpr const char* crashes[] = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "exception 0xC0"};
+constexpr const char* crashes[] = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL",  // and access violation, stack overflow, …
+                                   "0xC0000005", "0xC00000FD", "0xC0000094", "0xC000001D", "0xC0000374", "0xC0000409"};
 constexpr std::string_view not_implemented_marker = "not implemented yet: ";
 constexpr std::uint32_t not_implemented_code = 79;  // ipc::exit_code::not_implemented
 
