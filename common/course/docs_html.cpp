@@ -452,12 +452,12 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
         starts.emplace_back(shown.size(), file.filename().string());
         shown += squeezed(html_text(text_of(file))) + "\n";
     }
-    // Pieces of what is shown, by their beginning: a secret line is looked up instead of searched for.
-    std::unordered_map<std::string_view, std::vector<std::size_t>> pieces;
-    for (std::size_t at = 0; at + telling <= shown.size(); ++at)
-        pieces[std::string_view(shown).substr(at, telling)].push_back(at);
-
-    std::vector<std::string> found;
+    struct Secret {
+        std::string text;
+        std::string line;
+        const fs::path* file;
+    };
+    std::vector<Secret> lines;
     for (const fs::path& file : secret)
         for (const std::string& line : lines_of(text_of(repository / file))) {
             // A patch's own mark in front of a line is not the program's.
@@ -469,18 +469,26 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
             const std::size_t scope = text.rfind("::", text.find('('));
             if (scope != std::string::npos && open.find(text.substr(scope + 2)) != std::string::npos)
                 continue;
-            const auto same_start = pieces.find(std::string_view(text).substr(0, telling));
-            if (same_start == pieces.end())
-                continue;
-            for (const std::size_t at : same_start->second)
-                if (shown.compare(at, text.size(), text) == 0) {
-                    const auto page = std::prev(
-                        std::upper_bound(starts.begin(), starts.end(), std::pair(at, std::string("\x7f"))));
-                    found.push_back(
-                        fmt::format("{}: '{}', from {}", page->second, trimmed(line), file.generic_string()));
-                    break;
-                }
+            lines.push_back({text, trimmed(line), &file});
         }
+    // The pages are gone through once: a secret line is looked up by its beginning.
+    std::unordered_map<std::string_view, std::vector<const Secret*>> by_beginning;
+    for (const Secret& each : lines)
+        by_beginning[std::string_view(each.text).substr(0, telling)].push_back(&each);
+    std::vector<std::string> found;
+    const std::string_view all = shown;
+    for (std::size_t at = 0; at + telling <= all.size(); ++at) {
+        const auto same = by_beginning.find(all.substr(at, telling));
+        if (same == by_beginning.end())
+            continue;
+        for (const Secret* each : same->second)
+            if (all.compare(at, each->text.size(), each->text) == 0) {
+                const auto page = std::prev(
+                    std::upper_bound(starts.begin(), starts.end(), std::pair(at, std::string("\x7f"))));
+                found.push_back(
+                    fmt::format("{}: '{}', from {}", page->second, each->line, each->file->generic_string()));
+            }
+    }
     std::sort(found.begin(), found.end());
     found.erase(std::unique(found.begin(), found.end()), found.end());
     return found;

@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <xcb/xcb.h>
 #include <xcb/xfixes.h>
 
@@ -401,11 +402,13 @@ private:
     Event wait(const std::function<bool(const Event&)>& is_it, const std::string& what, const Mistake& otherwise) {
         Event found;
         const auto attempt = [&](Deadline deadline) {
-            while (!found) {
+            for (bool asked = false; !found;) {
                 Event event = client.next(deadline);
-                if (!event)
+                if (!event && std::exchange(asked, true))
                     return false;
-                if (is_it(event))
+                if (!event)
+                    client.owner();  // a round trip: a server that is waiting for the processor stands still only in appearance
+                else if (is_it(event))
                     found = std::move(event);
             }
             return true;

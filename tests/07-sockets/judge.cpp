@@ -846,13 +846,18 @@ CASE("7.20 a thousand clients at once cost little" * points(by_track(7, 8)) * se
     few_threads();
     while (clients.size() < crowd)
         clients.push_back(connect(stage, served.has_ipv6 && clients.size() % 2 ? served.ipv6 : served.ipv4, "too-few-clients"));
+    // All at once: it finds the requests of all when it goes on.
+    served.lab.process().suspend();
     for (Conversation& client : clients)
         client.send(frame(texts.emplace_back(random.word(random.between(5, 60)))), "too-few-clients");
+    served.lab.process().resume();
     for (std::size_t i = 0; i < crowd; ++i)
         clients[i].answered(texts[i], "too-few-clients");
     // Each announces the longest frame that there is, and sends the beginning.
+    served.lab.process().suspend();
     for (Conversation& client : clients)
         client.send(prefix(longest_frame) + texts[0].substr(0, 5));
+    served.lab.process().resume();
     Conversation one_more = connect(stage, served.ipv4, "too-few-clients");
     one_more.asks(phrase(random), "too-few-clients");
     rests(stage, served.lab);
