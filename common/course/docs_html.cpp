@@ -452,6 +452,12 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
         starts.emplace_back(shown.size(), file.filename().string());
         shown += squeezed(html_text(text_of(file))) + "\n";
     }
+    const auto is_open = [&](const std::string& text) {
+        // 'Event::Event(' is in the contract as 'Event('.
+        const std::size_t scope = text.rfind("::", text.find('('));
+        return open.find(text) != std::string::npos ||
+               (scope != std::string::npos && open.find(text.substr(scope + 2)) != std::string::npos);
+    };
     struct Secret {
         std::string text;
         std::string line;
@@ -463,13 +469,8 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
             // A patch's own mark in front of a line is not the program's.
             const std::string text =
                 squeezed(file.extension() == ".patch" && !line.empty() ? line.substr(1) : line);
-            if (text.size() < telling || open.find(text) != std::string::npos)
-                continue;
-            // 'Event::Event(' is in the contract as 'Event('.
-            const std::size_t scope = text.rfind("::", text.find('('));
-            if (scope != std::string::npos && open.find(text.substr(scope + 2)) != std::string::npos)
-                continue;
-            lines.push_back({text, trimmed(line), &file});
+            if (text.size() >= telling)
+                lines.push_back({text, trimmed(line), &file});
         }
     // The pages are gone through once: a secret line is looked up by its beginning.
     std::unordered_map<std::string_view, std::vector<const Secret*>> by_beginning;
@@ -482,7 +483,7 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
         if (same == by_beginning.end())
             continue;
         for (const Secret* each : same->second)
-            if (all.compare(at, each->text.size(), each->text) == 0) {
+            if (all.compare(at, each->text.size(), each->text) == 0 && !is_open(each->text)) {
                 const auto page = std::prev(
                     std::upper_bound(starts.begin(), starts.end(), std::pair(at, std::string("\x7f"))));
                 found.push_back(

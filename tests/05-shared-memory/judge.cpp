@@ -357,7 +357,8 @@ CASE("5.9 loop carries much more than the ring holds" * points(5) * section("exe
     Subject more = stage.start({"loop"});
     more.feed(bytes);
     more.close_input();
-    more.prints(bytes, "wake-forgotten");
+    const std::string& got = more.output("wake-forgotten");
+    stage.require(got == bytes, {"standard output is what it was given", difference(got, bytes), "", "", "ends-with-the-sender"});
     more.exits(0, "wake-forgotten");
 }
 
