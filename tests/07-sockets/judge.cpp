@@ -1012,8 +1012,7 @@ CASE("7.27 udp-send --reliable sends again what is not acknowledged and no more 
     std::map<unsigned, unsigned> times;
     std::set<unsigned> acknowledged;
     std::string mark;
-    const auto next = [&](const std::string& what, const Mistake& otherwise, const Mistake& beyond = "ignores-the-window") {
-        const Parcel parcel = mailbox.receive(stage, what, otherwise);
+    const auto enter = [&](const Parcel& parcel, const Mistake& beyond) {
         if (mark.empty()) {
             works_itself(stage, lab);
             mark = parcel.sender;
@@ -1027,6 +1026,10 @@ CASE("7.27 udp-send --reliable sends again what is not acknowledged and no more 
         stage.require(number < oldest + window, {"nothing beyond number " + std::to_string(oldest + window - 1) + " while " + std::to_string(oldest) + " is not acknowledged",
                                                  "number " + std::to_string(number), "", "", beyond});
         ++times[number];
+    };
+    const auto next = [&](const std::string& what, const Mistake& otherwise, const Mistake& beyond = "ignores-the-window") {
+        const Parcel parcel = mailbox.receive(stage, what, otherwise);
+        enter(parcel, beyond);
         return parcel;
     };
     const auto acknowledge = [&](const Parcel& parcel) {
@@ -1050,8 +1053,14 @@ CASE("7.27 udp-send --reliable sends again what is not acknowledged and no more 
     while (times[1] < 2)
         next("datagram 1 again", "never-sends-again");
     // And now all.
-    while (acknowledged.size() < count)
-        acknowledge(next("datagrams until all are acknowledged", "never-sends-again"));
+    stage.await([&](Deadline deadline) {
+        if (const std::optional<Parcel> parcel = mailbox.look(deadline)) {
+            enter(*parcel, "ignores-the-window");
+            acknowledge(*parcel);
+        }
+        return !lab.running();
+    }, "udp-send ends when all is acknowledged", "never-sends-again");
+    stage.require(acknowledged.size() == count, {"50 datagrams", std::to_string(acknowledged.size()), "", "", "never-sends-again"});
     lab.exits(0);
     lab.prints("");
 }
