@@ -164,6 +164,14 @@ std::string search_id(std::string_view title) {
     return id;
 }
 
+// Names and options of a few letters are not broken at the end of a line.
+std::string with_short_code_whole(const std::string& html) {
+    return with_each(html, "<code>", "</code>", [](const std::string& inside) {
+        return (characters(html_text(inside)) <= 22 ? "<code class=\"whole\">" : "<code>") + inside +
+               "</code>";
+    });
+}
+
 }  // namespace
 
 std::map<std::string, std::string> targets_of(const fs::path& tag_file, const fs::path& root) {
@@ -215,7 +223,7 @@ void finish_pages(const fs::path& folder, const std::map<std::string, std::strin
         html = with_summary_in_order(html);
         if (const auto space = namespaces.find(name); space != namespaces.end())
             html = with_symbols_linked(html, targets, space->second);
-        write_file(file, html);
+        write_file(file, with_short_code_whole(html));
     }
 }
 
@@ -406,6 +414,20 @@ std::vector<std::string> reading_problems(const fs::path& folder) {
     return problems;
 }
 
+namespace {
+
+// A line of a file as a page would show it: without a patch's mark in front of it, or Markdown's marks in it.
+std::string as_it_is_shown(const fs::path& file, const std::string& line) {
+    if (file.extension() == ".patch")
+        return line.substr(std::min<std::size_t>(1, line.size()));
+    if (file.extension() != ".md")
+        return line;
+    static const std::regex link(R"(\[([^\]]*)\]\([^)]*\))"), mark("[`*]|^(- |#+ |> )");
+    return std::regex_replace(std::regex_replace(line, link, "$1"), mark, "");
+}
+
+}  // namespace
+
 std::vector<std::string> leaks(const Repository& repository, const fs::path& folder) {
     constexpr std::size_t telling = 28;  // characters without spaces: shorter lines are anybody's
     const auto squeezed = [](std::string_view text) {
@@ -442,8 +464,8 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
             const std::string text = text_of(entry.path());
             if (starts_with(text, "<!-- edition: instructor -->"))
                 secret.push_back(entry.path().lexically_relative(repository.root));
-            else
-                open += squeezed(text) + "\n";
+            else if (folder_of_all != std::string_view("docs"))
+                open += squeezed(text) + "\n";  // our own pages are not: what they show may be a slip
         }
 
     std::string shown;
@@ -466,9 +488,7 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
     std::vector<Secret> lines;
     for (const fs::path& file : secret)
         for (const std::string& line : lines_of(text_of(repository / file))) {
-            // A patch's own mark in front of a line is not the program's.
-            const std::string text =
-                squeezed(file.extension() == ".patch" && !line.empty() ? line.substr(1) : line);
+            const std::string text = squeezed(as_it_is_shown(file, line));
             if (text.size() >= telling)
                 lines.push_back({text, trimmed(line), &file});
         }

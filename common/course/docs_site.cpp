@@ -116,7 +116,9 @@ void Pages::read_labs() {
         LabPage entry{lab, page.id, page.title, "", cases_of(repository_, lab), {}};
         std::smatch part;
         if (std::regex_match(page.title, part, lab_title)) {
-            entry.name = capital(part[1]);
+            // The key word comes first: the search finds beginnings.
+            static const std::regex article("^[Tt]he +");
+            entry.name = capital(std::regex_replace(part[1].str(), article, ""));
             entry.subtitle = part[2];
         }
         // Where the title says the name alone, the first words in bold are the rest.

@@ -470,7 +470,7 @@ std::string bench_link(const Options& options, std::uint64_t count, BenchReport&
         if (!bench.link().send(message) || !bench.link().receive(message))
             peer_is_gone();
     };
-    for (int i = 0; i < 100; ++i)
+    for (int i = 0; i < 20; ++i)
         trip();  // what is only slow the first time is not what is measured
     ipc::print(options.words[0] + ": " + std::to_string(options.size) + " bytes there and back, " + std::to_string(count) +
                " times; the peer is process " + std::to_string(bench.peer_id()) + "\n");

@@ -881,7 +881,7 @@ Stalled kept_to_its_timetable(Stage& stage) {
 // A steady stream of messages, and the peer is stopped for a while.
 void shows_a_stop(Stage& stage) {
     for (int attempt = 0; attempt < 3; ++attempt) {
-        Subject lab = stage.start({"bench", "pipe", "--only", "open", "--rate", windows ? "500" : "1000", "--count", windows ? "150" : "400"});
+        Subject lab = stage.start({"bench", "pipe", "--only", "open", "--rate", windows ? "500" : "1000", "--count", windows ? "150" : "200"});
         const std::string head = lab.line();  // from now on it is measured
         const std::size_t number = head.find("process ");
         stage.require(number != std::string::npos, {"a headline that names the peer", shown(head), "", "", ""});
@@ -973,7 +973,7 @@ CASE("9.23 bench reports on real mechanisms and shows that a peer was stopped" *
     const std::vector<std::string> mechanisms = windows ? std::vector<std::string>{"pipe", "named-pipe", "memory"} : std::vector<std::string>{"pipe", "socket", "memory"};
     for (const std::string& mechanism : mechanisms) {
         const std::string svg = (std::filesystem::path(stage.files()) / (mechanism + ".svg")).string();
-        Subject lab = stage.start({"bench", mechanism, "--count", windows ? "40" : "150", "--rate", "5000", "--size", std::to_string(stage.random().between(1, 5000)), "--svg", svg});
+        Subject lab = stage.start({"bench", mechanism, "--count", "40", "--rate", "5000", "--size", std::to_string(stage.random().between(1, 5000)), "--svg", svg});
         lab.exits(0);
         for (const char* name : {"one after the other", "5000 a second, from due", "5000 a second, from sent"}) {
             const std::map<std::string, double> row = measured(stage, lab, name);

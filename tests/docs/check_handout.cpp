@@ -11,11 +11,15 @@
 #include <fmt/format.h>
 #include <map>
 #include <memory>
+#include <net/if.h>
 #include <regex>
 #include <sched.h>
 #include <set>
 #include <sstream>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace fs = std::filesystem;
 using namespace handout;
@@ -90,7 +94,16 @@ private:
     }
 
     void act(const Block& block) {
+        if (!block.mark.companion.empty() && companions_.insert(block.mark.companion).second) {
+            TerminalSession& companion = session(100 + static_cast<int>(companions_.size()));
+            companion.type(block.mark.companion);
+            companion.settle(2s);
+        }
         TerminalSession& terminal = session(block.mark.terminal);
+        if (!block.mark.preparation.empty() && !terminal.busy()) {
+            terminal.type(block.mark.preparation);
+            terminal.ended(for_a_command);
+        }
         std::vector<Command> commands = block.commands();
         for (std::size_t i = 0; i < commands.size(); ++i) {
             const Command& command = commands[i];
@@ -185,6 +198,7 @@ private:
 
     void end_section() {
         terminals_.clear();
+        companions_.clear();
         end_everybody();
     }
 
@@ -197,12 +211,22 @@ private:
     std::string file_, section_;
     fs::path programs_, folder_;
     std::map<int, std::unique_ptr<TerminalSession>> terminals_;
+    std::set<std::string> companions_;
     std::map<std::string, std::vector<int>> not_run_;
     int run_count_ = 0, from_count_ = 0, not_run_count_ = 0, wrong_ = 0;
 };
 
-// A /dev/shm of our own, where that may be had: two handouts at once do not meet there, and nothing stays.
-void have_own_shared_memory() {
+// A network and a /dev/shm of our own, where they may be had: nobody else has our ports and names, and
+// nothing stays.
+void have_own_names() {
+    if (::unshare(CLONE_NEWNET) == 0) {
+        const int any = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        ifreq loopback{};
+        std::snprintf(loopback.ifr_name, sizeof loopback.ifr_name, "lo");
+        loopback.ifr_flags = IFF_UP | IFF_RUNNING;
+        ::ioctl(any, SIOCSIFFLAGS, &loopback);
+        ::close(any);
+    }
     if (::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0)
         ::mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
 }
@@ -215,7 +239,7 @@ int main(int argc, char** argv) {
         return 2;
     }
     course::adopt_orphans();
-    have_own_shared_memory();
+    have_own_names();
     try {
         return Check(argv[1], argv[2], argv[3]).run();
     } catch (const std::exception& error) {

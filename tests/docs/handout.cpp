@@ -27,6 +27,10 @@ void read_option(const std::string& option, Mark& mark) {
     std::smatch part;
     if (option == "in part") {
         mark.in_part = true;
+    } else if (option.rfind("with ", 0) == 0) {
+        mark.companion = option.substr(5);
+    } else if (option.rfind("first ", 0) == 0) {
+        mark.preparation = option.substr(6);
     } else if (option == "in any order") {
         mark.any_order = true;
     } else if (option == "waits") {
@@ -43,7 +47,8 @@ void read_option(const std::string& option, Mark& mark) {
     } else {
         throw std::runtime_error(
             "'" + option +
-            "' is no option; there are 'in part', 'in any order', 'waits', 'terminal N', '… vary'");
+            "' is no option; there are 'in part', 'in any order', 'with …', 'first …', 'waits', "
+            "'terminal N', '… vary'");
     }
 }
 

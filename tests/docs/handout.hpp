@@ -9,6 +9,8 @@
 ///     <!-- run: in part -->                         there may be more lines than these
 ///     <!-- run: in any order -->                    two processes print, and who is first is luck
 ///     <!-- run: terminal 2 -->                      in another shell than the section's first
+///     <!-- run: with lab-07 serve --port 7777 -->   in the section this runs somewhere, and has come to rest
+///     <!-- run: first export DISPLAY=:7 -->         typed before the block, and not shown
 ///     <!-- run: waits -->                           the last command does not end; later blocks see what it
 ///     prints
 ///     <!-- not run: needs Windows -->               said, and counted
@@ -26,7 +28,7 @@ namespace handout {
 
 struct Mark {
     enum Kind { none, run, not_run, from } kind = none;
-    std::string reason, file;
+    std::string reason, file, companion, preparation;
     std::vector<std::string> varying;
     bool numbers = false, in_part = false, any_order = false, waits = false;
     int terminal = 1;

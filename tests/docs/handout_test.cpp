@@ -21,7 +21,8 @@ TEST_CASE("a comment belongs to the block below it") {
 
 TEST_CASE("what is not understood is said with its line") {
     CHECK_THROWS_WITH(blocks_of("\n<!-- run: backwards -->\n```\n```\n"),
-                      "line 2: 'backwards' is no option; there are 'in part', 'in any order', 'waits', "
+                      "line 2: 'backwards' is no option; there are 'in part', 'in any order', 'with …', "
+                      "'first …', 'waits', "
                       "'terminal N', '… vary'");
     CHECK_THROWS_AS(blocks_of("<!-- not run -->\n```\n```\n"), std::runtime_error);
     CHECK_THROWS_AS(blocks_of("<!-- run -->\nText in between.\n```\n```\n"), std::runtime_error);
