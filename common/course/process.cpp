@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <set>
 #include <spawn.h>
+#include <string_view>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -85,8 +86,15 @@ pid_t start(const Command& command, int output, int errors) {
     std::vector<char*> environment;
     for (const std::string& entry : command.environment)
         environment.push_back(const_cast<char*>(entry.c_str()));
+    // A variable that stood there twice would be whatever the program takes it for; sh takes the last.
+    const auto is_replaced = [&](std::string_view entry) {
+        const std::string_view name = entry.substr(0, entry.find('=') + 1);
+        return std::any_of(command.environment.begin(), command.environment.end(),
+                           [&](const std::string& each) { return each.rfind(name, 0) == 0; });
+    };
     for (char** entry = environ; *entry; ++entry)
-        environment.push_back(*entry);
+        if (!is_replaced(*entry))
+            environment.push_back(*entry);
     environment.push_back(nullptr);
 
     // Under the lock, or another thread could bury a short-lived child before it is known.

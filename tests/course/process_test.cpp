@@ -33,6 +33,15 @@ TEST_CASE("output, errors and exit code arrive apart") {
     CHECK(outcome.signal == 0);
 }
 
+TEST_CASE("a variable of the command's takes the place of the one that was there") {
+    ::setenv("COURSE_TEST_VARIABLE", "old", 1);
+    const Outcome outcome =
+        run({{"env"}, {}, std::chrono::seconds(20), {"COURSE_TEST_VARIABLE=new"}});
+    ::unsetenv("COURSE_TEST_VARIABLE");
+    CHECK(outcome.output.find("COURSE_TEST_VARIABLE=new\n") != std::string::npos);
+    CHECK(outcome.output.find("COURSE_TEST_VARIABLE=old") == std::string::npos);
+}
+
 TEST_CASE("a program that was killed says by which signal") {
     const Outcome outcome = run({{"sh", "-c", "kill -SEGV $$"}, {}, 10s, {}});
     CHECK(outcome.signal == SIGSEGV);
