@@ -44,6 +44,8 @@ if(WIN32)
 endif()
 if(MINGW)
   # A program that starts from any folder, under Wine too; and at once: Wine reads the debug information at every start.
+  # So none is made: to strip a judge of it takes seconds.
+  add_compile_options(-g0)
   add_link_options(-static -Wl,--strip-debug)
 endif()
 

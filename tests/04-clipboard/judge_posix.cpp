@@ -614,6 +614,7 @@ std::unique_ptr<Tool> owning(Stage& stage, Desk& desk, const std::vector<std::st
 void pastes(Stage& stage, Desk& desk, const std::vector<std::string>& command, const std::string& expected) {
     const std::string got = Tool(stage, desk, command).output();
     stage.require(got == expected, {command[0] + " pastes what was copied", difference(got, expected), "", "", ""});
+    answers_itself(stage, desk.state().copying);
 }
 
 void prints(Desk& desk, std::vector<std::string> arguments, const std::string& expected) {
