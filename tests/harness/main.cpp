@@ -147,6 +147,18 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
                           : "the judge of this case did not come to an end in time");
 }
 
+// On a busy machine Wine now and then cannot start a process, and then no program has a chance: ERROR_INTERNAL_ERROR.
+// What a subject then says of it is not held against it; another case that fails is asked once only.
+Played play_fairly(const Options& options, const CaseInfo& info, double longest_seconds) {
+    Played played = play(options, info, longest_seconds);
+    for (int again = 0; again < 2 && judge::under_wine() && !judge::interrupted() && played.result.outcome == "failed" &&
+                        played.result.message.find("CreateProcess") != std::string::npos &&
+                        played.result.message.find("Internal error") != std::string::npos;
+         ++again)
+        played = play(options, info, longest_seconds);
+    return played;
+}
+
 judge::Verdict judge_all(const Options& options, const std::vector<CaseInfo>& cases) {
     const auto begin = std::chrono::steady_clock::now();
     judge::Verdict verdict;
@@ -165,7 +177,7 @@ judge::Verdict judge_all(const Options& options, const std::vector<CaseInfo>& ca
     auto work = [&] {
         for (std::size_t i; !judge::interrupted() && (i = next++) < cases.size();)
             try {
-                results[i] = play(options, cases[i], 90 * options.time_scale);
+                results[i] = play_fairly(options, cases[i], 90 * options.time_scale);
             } catch (const std::exception& error) {
                 results[i] = no_result(std::string("the case could not be started: ") + error.what());
             }
