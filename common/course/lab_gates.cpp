@@ -98,31 +98,39 @@ public:
 
     // How often of how often the solution earned full marks.
     std::string check_repeats() {
+        const int times = repeats();
         const std::string check =
-            fmt::format("the solution's verdict is the same {} times of {} with every processor busy",
-                        run_.options.repeats, run_.options.repeats);
+            fmt::format("the solution's verdict is the same {} times of {} with every processor busy", times, times);
         Judging solution = judging(program_of(preset_, "solution/lab-" + lab_.number));
         solution.reference = true;
         if (!built(solution.subject, check))
             return row_.repeats;
         attempt(check, [&] {
             const auto start = std::chrono::steady_clock::now();
-            int same = 0;
+            int same = 0, asked = 0;
+            bool all_same = false;
             std::string words;
             std::mutex mutex;
-            at_once(repeats_at_once(track_), static_cast<std::size_t>(run_.options.repeats), [&](std::size_t) {
-                const Verdict verdict = verdict_on(solution);
-                const std::lock_guard lock(mutex);
-                if (verdict.full_marks())
-                    ++same;
-                else
-                    words += words_of(verdict, is_passed);
-            });
-            row_.repeats = fmt::format("{}/{}", same, run_.options.repeats);
+            for (int round = 0; round < (looks_twice() ? 2 : 1) && !all_same; ++round) {
+                if (round > 0)
+                    run_.report.note(fmt::format("repeat  {}: {} of {} verdicts are the same; {}", where_, same,
+                                                 asked, words));
+                const int before = same;
+                at_once(repeats_at_once(track_), static_cast<std::size_t>(times), [&](std::size_t) {
+                    const Verdict verdict = verdict_on(solution);
+                    const std::lock_guard lock(mutex);
+                    if (verdict.full_marks())
+                        ++same;
+                    else
+                        words += words_of(verdict, is_passed);
+                });
+                asked += times;
+                all_same = same - before == times;
+            }
+            row_.repeats = fmt::format("{}/{}", same, asked);
             const double seconds =
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-            return run_.report.result(same == run_.options.repeats, where_,
-                                      fmt::format("{} ({:.0f} s)", check, seconds), words);
+            return run_.report.result(all_same, where_, fmt::format("{} ({:.0f} s)", check, seconds), words);
         });
         return row_.repeats;
     }
@@ -160,6 +168,17 @@ private:
         return judge_again_if_it_fails(run_.repository, judging, note).verdict;
     }
 
+    // Over the whole course nothing is called unsound for one odd verdict among thousands: it is said, and looked at once
+    // more. Whoever works at a lab names it, and every verdict counts.
+    bool looks_twice() const { return run_.options.labs.empty(); }
+
+    // Under Wine as many as there are folders for: no judge waits for another one then.
+    int repeats() const {
+        return looks_twice() && track_ == Track::win32
+                   ? std::min(run_.options.repeats, static_cast<int>(repeats_at_once(track_)))
+                   : run_.options.repeats;
+    }
+
     bool sanitized() const { return track_ == Track::posix && !run_.options.quick; }
 
     bool built(const std::string& subject, const std::string& check) {
@@ -170,7 +189,11 @@ private:
 
     bool earns_full_marks(const Judging& judging, const std::string& check, std::string* points = nullptr) {
         return built(judging.subject, check) && attempt(check, [&] {
-                   const Verdict verdict = verdict_on(judging);
+                   Verdict verdict = verdict_on(judging);
+                   if (!verdict.full_marks() && looks_twice()) {
+                       run_.report.note(fmt::format("repeat  {}: {}: {}", where_, check, words_of(verdict, is_passed)));
+                       verdict = verdict_on(judging);
+                   }
                    if (points)
                        *points = fmt::format("{}/{}", verdict.points, verdict.max_points);
                    return run_.report.result(verdict.full_marks(), where_,
