@@ -247,6 +247,14 @@ bool wakes_by_itself(pid_t pid, const proc::Call& call) {
 
 }  // namespace
 
+bool Process::wants_processor() const {
+    for (const ProcessInfo& member : tree())
+        for (pid_t thread : proc::threads_of_the_program(static_cast<pid_t>(member.id)))
+            if (proc::state(static_cast<pid_t>(member.id), thread) == 'R')
+                return true;
+    return false;
+}
+
 std::string Process::stillness() const {
     std::string text;
     for (const ProcessInfo& member : tree()) {

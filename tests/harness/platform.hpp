@@ -128,6 +128,9 @@ public:
     /// some thread runs, is runnable, or waits with a timeout of its own, or when the system does not tell. Two equal non-empty answers some time apart
     /// mean: stuck in between.
     std::string stillness() const;
+    /// Whether some thread of the living tree uses a processor now, or waits only for one; false as well where the
+    /// system does not tell (Wine).
+    bool wants_processor() const;
 
     /// The number (value) of the descriptor or handle that with_decoy leaked, and a text that names its object the way
     /// the puppet's `descriptors` command lists it. Empty without a decoy.

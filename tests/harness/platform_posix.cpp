@@ -567,6 +567,8 @@ bool under_wine() { return false; }
 std::string prepare_case_process(const std::vector<std::string>& hidden) {
     check(::prctl(PR_SET_CHILD_SUBREAPER, 1), "prctl", "PR_SET_CHILD_SUBREAPER");
     ::signal(SIGPIPE, SIG_IGN);
+    // What a killed subject leaves among System V's objects goes with the case; who may not have a namespace shares the system's.
+    ::unshare(CLONE_NEWIPC);
     std::string text = "no privileges";
     if (hidden.empty())
         text += ", nothing hidden";

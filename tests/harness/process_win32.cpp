@@ -437,6 +437,8 @@ std::optional<std::uint64_t> Process::wakeups() const {
     return std::nullopt;
 }
 
+bool Process::wants_processor() const { return false; }
+
 std::string Process::stillness() const {
     // A look costs milliseconds and disturbs: not more than ten a second.
     const auto now = std::chrono::steady_clock::now();

@@ -222,13 +222,13 @@ void Subject::idles(const Mistake& otherwise) {
     auto cpu_before = state_->process.cpu_time();
     const auto wakeups_before = state_->process.wakeups();
     milliseconds used{0}, watched{0};
-    // On a busy machine a program that runs all the time gets little of it: whoever is neither blocked nor without any use
-    // of the processor is watched on, until it is one or the other.
+    // On a busy machine a program that runs all the time gets little of it, or nothing for a while: whoever is not seen
+    // waiting is watched on.
     for (bool sure = false; !sure;) {
         if (state_->process.wait(Deadline::in(milliseconds(100))))
             stage.fail({"lab program waits", "it ended", "", "", otherwise});
         const auto cpu_now = state_->process.cpu_time();
-        const bool blocked = cpu_now == cpu_before || !state_->process.stillness().empty();
+        const bool blocked = (cpu_now == cpu_before || !state_->process.stillness().empty()) && !state_->process.wants_processor();
         used += std::chrono::duration_cast<milliseconds>(cpu_now - cpu_before);
         watched += milliseconds(100);
         cpu_before = cpu_now;
