@@ -23,8 +23,8 @@ void say(const std::string& words) {
 
 // ".course/progress.json"
 std::string short_name(const fs::path& file) {
-    const bool folder = file.filename() == ".course";
-    return folder ? ".course" : (file.parent_path().filename() / file.filename()).string();
+    const bool folder = file.filename().string().starts_with(".course");
+    return folder ? file.filename().string() : (file.parent_path().filename() / file.filename()).string();
 }
 
 // Gives what is in the way another name, whatever it is: someone may want to look at it.

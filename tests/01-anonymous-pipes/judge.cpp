@@ -166,17 +166,21 @@ CASE("1.5 capture goes on reading when the command has ended but its child still
     by_hand(stage, "lab-01 capture -- sh -c '(sleep 1; echo late) & echo early'   # both words",
             "lab-01 capture -- cmd /c start /b ping -n 3 127.0.0.1", "lab-01 capture -- cmd /c start /b ping -n 3 127.0.0.1");
     know_kept_ends(stage);
-    const std::string early = stage.random().word(20), late = stage.random().word(20);
+    const std::string first = stage.random().word(10), second = stage.random().word(10), early = first + second, late = stage.random().word(20);
     Puppet child = stage.puppet();
     Subject lab = run(stage, verb({"capture"}, child));
     starts(stage, lab, child);
     has_own_pipes(stage, lab, child, {1});
     Puppet grandchild = child.spawn();
-    child.write(early);
+    child.write(first);
+    taken(lab);
+    child.write(second);
     child.exit(5);
     child.gone();
     // If it took the child's death for the end, it needs no more than this to show it.
-    goes_on_waiting(stage, lab, "read-until-exit");
+    stage.recognise("got: it ended", [&]() -> Mistake { return lab.output_so_far() == first ? "read-once" : "read-until-exit"; });
+    goes_on_waiting(stage, lab, "");
+    stage.forget();
     const std::string refused = grandchild.write(late).error;
     stage.require(refused.empty(), {"somebody reads what the command's own child writes", "nobody reads any more: " + refused, "", "", "read-until-exit"});
     grandchild.exit(0);
@@ -306,7 +310,8 @@ CASE("1.10 filter does not deadlock when both pipes are full" * points(9) * sect
     lab.feed(input);
     lab.close_input();
     // It speaks first and at length, and only then listens.
-    stage.recognise("lab-\\d+" + writes_to + a_puppet, "write-all-then-read");
+    // Who has handed on some of the answer does read, though too little at a time.
+    stage.recognise("lab-\\d+" + writes_to + a_puppet, [&]() -> Mistake { return lab.output_so_far().empty() ? "write-all-then-read" : ""; });
     child.pour(answer.size(), seed);
     stage.forget();
     drains(stage, child, input);
@@ -528,13 +533,17 @@ CASE("1.18 a filter inside a pipeline passes on that its reader has gone" * poin
     stage.require(heard == word, {"the second stage reads " + shown(word), difference(heard, word), "", "", ""});
     b.exit(0);
     b.gone();
-    stage.recognise(this_one(a) + writes_to + a_lab, "reader-gone-not-told");
+    // The filter can pass on only what it has been told: its own reader has gone unless somebody holds that read end.
+    const std::string has_room_to_wait_for = "lab-\\d+ .*(waits in (write|WriteFile)\\(\\w+\\) on|to write to fd \\d+,) a pipe that is full, and whose read end is open in ";
+    stage.recognise(has_room_to_wait_for + lab_itself_or_with_others, "pipe-end-leaks-to-sibling");
+    stage.recognise(has_room_to_wait_for + a_lab, "write-end-kept-in-parent");
+    stage.recognise(this_one(a) + writes_to + "lab-\\d+ \\(pid \\d+, \\w+ \\w+\\)(\n|$)", "reader-gone-not-told");
     const std::string broken = a.pour(4 * MiB, 1).error;
     stage.forget();
     stage.require(!broken.empty(), {"the command inside the filter is told that nobody reads (EPIPE, ERROR_NO_DATA)",
                                     "it could write 4 MiB to nobody", "", "", "reader-gone-not-told"});
     a.exit(3);
-    hands_on(lab, stage, 3);
+    hands_on(lab, stage, 3, "");
 }
 
 }

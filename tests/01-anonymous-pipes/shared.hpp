@@ -166,6 +166,15 @@ inline void settles(Stage& stage, Subject& lab, const Mistake& otherwise = {}) {
     }, "everybody waits, since nobody can move a byte", otherwise);
 }
 
+// Gives a program that reads the time to have read what was written: until it is blocked again, if it ever is.
+inline void taken(Subject& lab) {
+    const Deadline deadline = Deadline::in(milliseconds(300));
+    std::string before = "-";
+    for (std::string now; !deadline.expired() && !lab.process().wait(Deadline::in(milliseconds(20))); before = now)
+        if (now = lab.process().stillness(); !now.empty() && now == before)
+            return;
+}
+
 // The lab program still waits for somebody, while others end around it.
 inline void goes_on_waiting(Stage& stage, Subject& lab, const Mistake& if_ended) {
     if (windows)

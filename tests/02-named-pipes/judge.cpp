@@ -452,11 +452,12 @@ CASE("2.18 serve is not held up by a client that never reads" * points(6) * sect
     lab.ready();
     Client stubborn(stage, name);
     const std::string first = stage.random().word(3000);
-    stubborn.flood(first, 40, "waits-for-one-client");
+    const Mistake waits = posix ? "" : "waits-for-one-client";  // there the explained hang does not show the client
+    stubborn.flood(first, 40, waits);
     Client client(stage, name);
     const std::string text = phrase(stage.random());
-    client.ask(text, "waits-for-one-client");
-    expect_answer(stage, client, text, "waits-for-one-client");
+    client.ask(text, waits);
+    expect_answer(stage, client, text, waits);
     // What was sent to the stubborn one before its pipe was full is unharmed.
     expect_answer(stage, stubborn, first, "");
     stop(lab);

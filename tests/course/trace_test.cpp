@@ -131,6 +131,6 @@ TEST_CASE("words of a traced program that stand before the -- are answered with 
 
 TEST_CASE("a table has columns where they fit, and else one field a line") {
     const std::string table = "| | POSIX | Windows |\n|---|---|---|\n| make | `pipe2(ends, O_CLOEXEC)` | `a \\| b` |\n\nafter\n";
-    CHECK(markdown_text(table, 80, Style{}) == "       POSIX                       Windows\nmake   `pipe2(ends, O_CLOEXEC)`   `a | b`\n\nafter\n");
+    CHECK(markdown_text(table, 80, Style{}) == "       POSIX                      Windows\nmake   `pipe2(ends, O_CLOEXEC)`   `a | b`\n\nafter\n");
     CHECK(markdown_text(table, 40, Style{}) == "make\n  POSIX: `pipe2(ends, O_CLOEXEC)`\n  Windows: `a | b`\n\nafter\n");
 }

@@ -184,7 +184,8 @@ TEST_CASE("an untouched starter is told where to begin, a finished one nothing")
         verdict_of({one("1.1", CaseOutcome::not_attempted, 8), one("1.2", CaseOutcome::unavailable_here, 8)});
     const TemporaryFolder folder;
     const Repository repository = folder.repository();
-    const std::string text = summary_text(repository, lab, Track::posix, untouched, starter, {});
+    std::string text = summary_text(repository, lab, Track::posix, untouched, starter, {});
+    std::replace(text.begin(), text.end(), '\n', ' ');  // wherever the lines break
     CHECK(has(text, "0/8 points"));
     CHECK(has(text, "open labs/01-anonymous-pipes/posix.cpp at line 5 and write capture()"));
     const std::string done =

@@ -232,7 +232,9 @@ public:
     /// If the failure's words (message or explained hang) match this regular expression, the mistake is this one. The
     /// first match wins over the mistake that the failing step names.
     void recognise(const std::string& pattern, const Mistake& mistake);
-    /// The same; forget() does not touch it.
+    /// The same, where the words alone do not tell: `mistake` is asked when they have been found.
+    void recognise(const std::string& pattern, std::function<Mistake()> mistake);
+    /// The same as the first; forget() does not touch it.
     void recognise_throughout(const std::string& pattern, const Mistake& mistake);
     /// What recognise() was told is of no use from here on: the same words mean something else in another step.
     void forget();

@@ -127,10 +127,13 @@ void Stage::patience(milliseconds longest) { state_.patience = longest; }
 void Stage::by_hand(const std::string& command) { state_.by_hand = command; }
 
 void Stage::recognise(const std::string& pattern, const Mistake& mistake) {
-    state_.rules.push_back({std::regex(pattern), mistake, false});
+    state_.rules.push_back({std::regex(pattern), [mistake] { return mistake; }, false});
+}
+void Stage::recognise(const std::string& pattern, std::function<Mistake()> mistake) {
+    state_.rules.push_back({std::regex(pattern), std::move(mistake), false});
 }
 void Stage::recognise_throughout(const std::string& pattern, const Mistake& mistake) {
-    state_.rules.push_back({std::regex(pattern), mistake, true});
+    state_.rules.push_back({std::regex(pattern), [mistake] { return mistake; }, true});
 }
 void Stage::forget() {
     std::erase_if(state_.rules, [](const auto& rule) { return !rule.throughout; });
@@ -266,7 +269,7 @@ void Stage::fail(Failure failure) {
     const std::string all = result.message + "\n" + result.waiting;
     for (const auto& rule : state_.rules)
         if (std::regex_search(all, rule.pattern)) {
-            result.mistake = rule.mistake;
+            result.mistake = rule.mistake();
             break;
         }
     throw CaseOver{result};

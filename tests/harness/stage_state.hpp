@@ -102,7 +102,7 @@ struct Stage::State {
     std::string tried, by_hand;
     struct Rule {
         std::regex pattern;
-        Mistake mistake;
+        std::function<Mistake()> mistake;
         bool throughout;
     };
     std::vector<Rule> rules;
