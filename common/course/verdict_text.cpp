@@ -82,6 +82,26 @@ std::string row(std::string_view label, std::string_view text, const Style& styl
     return labelled(label, visible(text), is_narrow() ? 4 : 6, label_width, style);
 }
 
+// Lines for the student's shell: whole, so that they can be copied; what they should show is behind ` # `.
+std::string lines_by_hand(const std::string& value, const Style& style) {
+    const std::string indent(is_narrow() ? 6 : 6 + label_width, ' ');
+    std::string text;
+    std::istringstream lines(value);
+    for (std::string line; std::getline(lines, line);) {
+        const std::size_t comment = line.find(" # ");
+        const std::string command = line.substr(0, line.find_last_not_of(' ', comment) + 1);
+        if (text.empty() && is_narrow())
+            text = fmt::format("    {}by hand{}\n{}{}\n", style.dim, style.off, indent, visible(command));
+        else if (text.empty())
+            text = fmt::format("      {}{}{}{}\n", style.dim, padded("by hand", label_width), style.off, visible(command));
+        else
+            text += indent + visible(command) + "\n";
+        if (comment != std::string::npos)
+            text += row("", line.substr(comment + 1), style);
+    }
+    return text;
+}
+
 // What a verdict has to explain once, where it says it first.
 struct SaidOnce {
     bool puppet = false, by_hand = false;
@@ -91,7 +111,7 @@ std::string details(const Repository& repository, const Lab& lab, Track track, c
                     const Style& style, SaidOnce& said) {
     std::string text;
     for (const auto& [key, value] : message_parts(each.message)) {
-        text += row(key, value, style);
+        text += key == "by hand" ? lines_by_hand(value, style) : row(key, value, style);
         if (key == "tried" && value.find("PUPPET") != std::string::npos && !std::exchange(said.puppet, true))
             text += row("PUPPET", "a program of the judge that is started in the place of a real command; it reads, writes and ends just when the "
                                   "case tells it to. The number behind it is its own.", style);
