@@ -10,8 +10,9 @@ CASE("1.19 each argument reaches the command as it is" * points(4) * section("a-
      hints("CreateProcess takes one line, and the child cuts it into words again. By which rules?",
            "Blanks separate, quotation marks group, and a backslash is special only before a quotation mark. The rules stand at CommandLineToArgvW.",
            "Put every word in quotation marks; double the backslashes before a quotation mark, also before the one you add at the end; put one more before a mark in the word.")) {
-    by_hand(stage, "", "lab-01 capture -- lab-01 'two words'; lab-01 capture -- lab-01 two words   # the second lab-01 says what it was given",
+    by_hand(stage, "", "lab-01 capture -- cmd /c echo 'two words'   # with the quotation marks that keep them together: \"two words\"",
             "lab-01 capture -- cmd /c echo \"two words\"");
+    know_kept_ends(stage);
     const std::vector<std::string> hard = {"two words", "", "a\\\\b", "say \"hi\"", "ends in\\", "\\\"", "100%", stage.random().word(6)};
     Puppet child = stage.puppet();
     std::vector<std::string> words = verb({"capture"}, child);

@@ -85,6 +85,12 @@ inline void starts(Stage& stage, Subject& lab, Puppet& puppet) {
     stage.require(shell.empty(), {"the lab program starts the command itself", "it asks " + shell, "", "", "through-a-shell"});
 }
 
+// capture reads the output and nothing else: whoever holds the write end then, it must not be itself.
+inline void know_kept_ends(Stage& stage) {
+    stage.recognise("lab-\\d+" + reads_from + lab_itself_or_with_others, "write-end-kept");
+    stage.recognise("ReadFile: ([Bb]roken pipe|.*pipe has been ended)", "end-of-file-is-an-error");
+}
+
 // As the explained hang says it of a lab program that waits for the end of its child.
 inline const std::string waits_for_puppet = "waits in (wait\\(\\) for its child|WaitFor\\w+ for) puppet";
 
