@@ -29,6 +29,13 @@ function(ipc_add_lab lab)
   add_executable(lab-${number} "${folder}/${IPC_TRACK}.cpp")
   target_link_libraries(lab-${number} PRIVATE lab-${number}-main ipc_warnings)
 
+  if(CMAKE_CROSSCOMPILING)
+    # For a shell's PATH: the name that the posix track's program has.
+    file(GENERATE OUTPUT "${CMAKE_BINARY_DIR}/run/lab-${number}"
+      CONTENT "#!/bin/sh\nexec '${CMAKE_CROSSCOMPILING_EMULATOR}' '$<TARGET_FILE:lab-${number}>' \"$@\"\n"
+      FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+  endif()
+
   file(GLOB judge_sources CONFIGURE_DEPENDS "${tests}/judge.cpp" "${tests}/judge_${IPC_TRACK}.cpp")
   add_executable(judge-${number} ${judge_sources})
   target_compile_definitions(judge-${number} PRIVATE JUDGE_LAB="${lab}")

@@ -25,6 +25,9 @@ struct TestOptions {
     int repeats = 20;
 };
 
+/// What is wrong with the words of a `./course trace` command line, before CLI11 takes the -- out of it; empty if nothing is.
+std::string misplaced_trace_words(const std::vector<std::string>& words);
+
 struct BenchOptions {
     std::string lab = "01";
     std::vector<std::string> tracks;  ///< empty: both

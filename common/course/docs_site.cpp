@@ -281,7 +281,7 @@ std::string Pages::course_map() const {
 }
 
 std::string Pages::course_graph() const {
-    std::string dot = "digraph {\n graph [bgcolor=transparent, pad=0.1, nodesep=0.3, ranksep=0.35]\n"
+    std::string dot = "digraph {\n graph [bgcolor=transparent, pad=0.1, nodesep=0.15, ranksep=0.45, rankdir=LR]\n"
                       " node [fontname=\"Helvetica\", fontsize=10, shape=box, style=rounded, height=0.35, "
                       "margin=\"0.15,0.06\"]\n"
                       " edge [arrowsize=0.7]\n";

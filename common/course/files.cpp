@@ -24,6 +24,8 @@ namespace {
                  "command again";
     else if (code == EACCES || code == EPERM || code == EROFS)
         advice = ". Check who owns it and whether you may write there";
+    else if (code == ENOTDIR || code == EISDIR || code == EEXIST)
+        advice = ". Something of another kind has that name: move it away and run the command again";
     throw Failure(exit_code::machine,
                   fmt::format("cannot {} {}: {}{}", attempt, file.string(), std::strerror(code), advice));
 }

@@ -44,16 +44,23 @@ int glance(const Repository& repository) {
     std::size_t width = 4;
     for (const Lab& lab : labs)
         width = std::max(width, lab.name.size() + 2);
-    fmt::print("{}IPC Labs{}: how processes talk, on Linux and on Windows\n\n  {}{}{}\n", style.bold,
-               style.off, padded("lab", width), padded("posix", 12), "win32");
+    const auto paragraph = [](const std::string& text, std::size_t indent) { fmt::print("{}\n", wrapped(text, terminal_width(), indent)); };
+    const bool narrow = is_narrow();
+    paragraph("IPC Labs: how processes talk, on Linux and on Windows", 0);
+    if (narrow)
+        fmt::print("\n");
+    else
+        fmt::print("\n  {}{}{}{}{}\n", style.dim, padded("lab", width), padded("posix", 12), "win32", style.off);
     bool any_changed = false;
     std::string next;
     for (const Lab& lab : labs) {
         const Cell posix = cell_for(repository, progress, lab, Track::posix),
                    win32 = cell_for(repository, progress, lab, Track::win32);
-        fmt::print("  {}{}{}{}{}{}{}\n", padded(lab.name, width), done(posix) ? style.good : "",
-                   padded(words(posix), 12), style.off, done(win32) ? style.good : "", words(win32),
-                   style.off);
+        const std::string_view posix_color = done(posix) ? style.good : "", win32_color = done(win32) ? style.good : "";
+        if (narrow)
+            fmt::print("{}\n  posix {}{}{}  win32 {}{}{}\n", lab.name, posix_color, padded(words(posix), 9), style.off, win32_color, words(win32), style.off);
+        else
+            fmt::print("  {}{}{}{}{}{}{}\n", padded(lab.name, width), posix_color, padded(words(posix), 12), style.off, win32_color, words(win32), style.off);
         any_changed = any_changed || posix.changed || win32.changed;
         if (next.empty() && !done(posix) && !done(win32)) {
             if (!posix.grade)
@@ -61,14 +68,14 @@ int glance(const Repository& repository) {
             else if (posix.changed || posix.grade->next_case.empty())
                 next = fmt::format("./course grade {}", lab.number);
             else
-                next = fmt::format("./course grade {} --case {}   (or ./course hint {})", lab.number,
+                next = fmt::format("./course grade {} --case {} (or ./course hint {})", lab.number,
                                    posix.grade->next_case, posix.grade->next_case);
         }
     }
     if (any_changed)
-        fmt::print("\n  * the file has changed since it was graded\n");
-    fmt::print("\nNext: {}\n",
-               next.empty() ? "every lab is done on one track at least; try the other one" : next);
+        paragraph("\n  * the file has changed since it was graded", 4);
+    fmt::print("\n");
+    paragraph("Next: " + (next.empty() ? "every lab is done on one track at least; try the other one" : next), 6);
     fmt::print("All commands: ./course --help\n");
     return exit_code::full_marks;
 }

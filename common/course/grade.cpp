@@ -123,16 +123,17 @@ int grade(const Repository& repository, const GradeOptions& options) {
     if (!to_stdout) {
         const Style style = style_for(STDOUT_FILENO);
         fmt::print("{}{}", verdict_text(repository, task.lab, task.track, judged.verdict, style),
-                   summary_text(task.lab, task.track, judged.verdict, options.solution ? "" : source, style));
+                   summary_text(repository, task.lab, task.track, judged.verdict, options.solution ? "" : source, style));
     }
     // Whoever has the solutions works on the course itself.
     if (!to_stdout && !repository.has_solutions())
         if (const std::vector<std::string> edited = edited_files(repository, task.lab); !edited.empty())
-            fmt::print("\nNote: this verdict rests on files of the course that were edited here: {}. Yours is graded with the "
-                       "original ones; './course update' brings them back.\n", visible(joined(edited)));
+            fmt::print("\n{}\n", wrapped(fmt::format("Note: this verdict rests on files of the course that were edited here: {}. Yours is graded with the "
+                                                     "original ones; './course update' brings them back.", visible(joined(edited))), terminal_width(), 0));
     if (!to_stdout && judged.verdict.full_marks() && !options.solution && options.cases.empty())
-        fmt::print("\nWell done. Next: {}the next lab ('./course' shows it), or this one on the other track: ./course grade {} --track {}\n",
-                   repository.has_solutions() ? fmt::format("compare with solutions/{}, ", task.lab.name) : "", task.lab.number, task.track == Track::posix ? "win32" : "posix");
+        fmt::print("\n{}\n", wrapped(fmt::format("Well done. Next: {}the next lab ('./course' shows it), or this one on the other track: ./course grade {} --track {}",
+                                                 repository.has_solutions() ? fmt::format("compare with solutions/{}, ", task.lab.name) : "", task.lab.number,
+                                                 task.track == Track::posix ? "win32" : "posix"), terminal_width(), 0));
     remember(repository, task, judged.verdict, source);
     return code_for(judged.verdict);
 }

@@ -20,9 +20,11 @@ std::vector<Lab> labs_for_hint(const Repository& repository, const std::string& 
     for (const Lab& each : repository.labs())
         if (each.number == number || each.number == "0" + number)
             candidates.push_back(each);
-    if (const auto last = Progress(repository).last();
-        last && (candidates.empty() || candidates[0].name != last->lab))
-        candidates.push_back(repository.lab_named(last->lab));
+    // The lab that was graded last may have gone with an update, or somebody has written in the file.
+    if (const auto last = Progress(repository).last(); last && (candidates.empty() || candidates[0].name != last->lab))
+        for (const Lab& each : repository.labs())
+            if (each.name == last->lab)
+                candidates.push_back(each);
     if (candidates.empty())
         throw Failure(exit_code::usage, fmt::format("there is no case '{}'; cases are called like 1.2, and a "
                                                     "lab can be named: './course hint 01 1.2'",
@@ -63,7 +65,7 @@ int hint(const Repository& repository, const std::string& lab_name, const std::s
     if (!wanted)
         throw Failure(exit_code::usage, fmt::format("there is no case '{}' on the {} track{}", case_name,
                                                     course::name_of(track), known));
-    fmt::print("{} {}: {}\n", lab.name, wanted->name, visible(wanted->title));
+    fmt::print("{}\n", wrapped(fmt::format("{} {}: {}", lab.name, wanted->name, visible(wanted->title)), terminal_width(), 2));
     const int count = static_cast<int>(wanted->hints.size());
     Progress progress(repository);
     const int shown = progress.hints_shown(lab, track, wanted->name);
@@ -76,8 +78,9 @@ int hint(const Repository& repository, const std::string& lab_name, const std::s
     if (last < count)
         fmt::print("\nThe next one: {}\n", again);
     else
-        fmt::print("\nThere are no more. Read {}#{}{}\n", handout_of(lab), wanted->section,
-                   all || count < 2 ? "" : fmt::format("; all hints again: {} --all", again));
+        fmt::print("\n{}\n", wrapped(fmt::format("There are no more. Read {}#{}{}", handout_of(lab), wanted->section,
+                                                 all || count < 2 ? "" : fmt::format("; all hints again: {} --all", again)),
+                                     terminal_width(), 0));
     progress.record_hint(lab, track, wanted->name, std::max(shown, last));
     return exit_code::full_marks;
 }

@@ -218,6 +218,9 @@ int run(int argc, char** argv) {
         ->check(CLI::Range(1, 1000));
     sub->add_option("--json", benching.json, "write the figures to this file as well");
 
+    if (argc > 1 && std::string_view(argv[1]) == "trace")
+        if (const std::string words = misplaced_trace_words({argv + 2, argv + argc}); !words.empty())
+            throw Failure(exit_code::usage, words);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

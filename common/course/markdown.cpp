@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <sstream>
+#include <utility>
 
 namespace course {
 namespace {
@@ -94,6 +95,85 @@ std::string wrapped_inline(const std::string& text, std::size_t width, std::size
     return all;
 }
 
+// What is seen of it: escape sequences take no room.
+std::size_t seen(const std::string& text) {
+    std::size_t length = columns(text);
+    for (std::size_t at = 0; (at = text.find('\x1b', at)) != std::string::npos;) {
+        const std::size_t end = text.find('m', at);
+        if (end == std::string::npos)
+            break;
+        length -= end + 1 - at;
+        at = end;
+    }
+    return length;
+}
+
+using Table = std::vector<std::vector<std::string>>;
+
+// "| a | `x \| y` |" → a, `x | y`
+std::vector<std::string> cells_of(const std::string& line) {
+    std::vector<std::string> cells(1);
+    for (std::size_t i = line.find('|') + 1; i < line.size(); ++i) {
+        if (line.compare(i, 2, "\\|") == 0)
+            cells.back() += line[++i];
+        else if (line[i] == '|')
+            cells.emplace_back();
+        else
+            cells.back() += line[i];
+    }
+    if (cells.back().find_first_not_of(' ') == std::string::npos)
+        cells.pop_back();
+    for (std::string& cell : cells) {
+        cell.erase(0, std::min(cell.find_first_not_of(' '), cell.size()));
+        cell.erase(cell.find_last_not_of(' ') + 1);
+    }
+    return cells;
+}
+
+bool is_rule(const std::vector<std::string>& row) {
+    return !row.empty() && std::all_of(row.begin(), row.end(), [](const std::string& cell) { return !cell.empty() && cell.find_first_not_of("-:") == std::string::npos; });
+}
+
+// In columns where they fit, and else one field a line below the first one.
+std::string table_text(const Table& source, std::size_t width, const Style& style) {
+    Table table;
+    for (const std::vector<std::string>& row : source)
+        if (!is_rule(row)) {
+            table.emplace_back();
+            for (const std::string& cell : row)
+                table.back().push_back(inline_text(visible(cell), style));
+        }
+    if (table.empty())
+        return {};
+    std::vector<std::size_t> widths(table[0].size());
+    for (std::vector<std::string>& row : table) {
+        row.resize(widths.size());
+        for (std::size_t i = 0; i < row.size(); ++i)
+            widths[i] = std::max(widths[i], seen(row[i]));
+    }
+    std::size_t all_columns = 0;
+    for (const std::size_t each : widths)
+        all_columns += each + 3;
+    std::string all;
+    if (all_columns <= width) {
+        for (std::size_t i = 0; i < table.size(); ++i) {
+            std::string line;
+            for (std::size_t j = 0; j < widths.size(); ++j)
+                line += (i == 0 ? std::string(style.dim) : "") + table[i][j] + (i == 0 ? std::string(style.off) : "") +
+                        (j + 1 < widths.size() ? std::string(widths[j] - seen(table[i][j]) + 3, ' ') : "");
+            all += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+        }
+        return all;
+    }
+    for (std::size_t i = 1; i < table.size(); ++i) {
+        all += wrapped_inline(table[i][0], width, 0) + "\n";
+        for (std::size_t j = 1; j < widths.size(); ++j)
+            if (!table[i][j].empty())
+                all += "  " + wrapped_inline((table[0][j].empty() ? "" : table[0][j] + ": ") + table[i][j], width - 2, 4) + "\n";
+    }
+    return all;
+}
+
 }  // namespace
 
 std::vector<std::string> markdown_anchors(const std::string& source) {
@@ -134,6 +214,7 @@ std::string markdown_text(const std::string& source, std::size_t width, const St
     std::istringstream lines(source);
     std::string all, paragraph;
     std::size_t indent = 0;
+    Table table;
     const auto flush = [&] {
         if (!paragraph.empty())
             all += wrapped_inline(inline_text(visible(paragraph), style), width, indent) + "\n";
@@ -142,6 +223,8 @@ std::string markdown_text(const std::string& source, std::size_t width, const St
     };
     bool code = false, comment = false;
     for (std::string line; std::getline(lines, line);) {
+        if (!table.empty() && (line.empty() || line[0] != '|'))
+            all += table_text(std::exchange(table, {}), width, style);
         if (!code && !comment && line.starts_with("<!--"))
             comment = true;
         if (comment) {
@@ -174,9 +257,9 @@ std::string markdown_text(const std::string& source, std::size_t width, const St
         const bool bullet = line.compare(start, 2, "- ") == 0 || line.compare(start, 2, "* ") == 0;
         const std::size_t digits = line.find_first_not_of("0123456789", start);
         const bool number = digits != std::string::npos && digits > start && line.compare(digits, 2, ". ") == 0;
-        if (line[start] == '|') {  // a table: as it was typed
+        if (line[start] == '|') {
             flush();
-            all += inline_text(visible(line), style) + "\n";
+            table.push_back(cells_of(line));
             continue;
         }
         if (bullet || number || line[start] == '>') {
@@ -191,7 +274,7 @@ std::string markdown_text(const std::string& source, std::size_t width, const St
         paragraph += (paragraph.empty() ? "" : " ") + line.substr(start);
     }
     flush();
-    return all;
+    return all + table_text(table, width, style);
 }
 
 }  // namespace course

@@ -33,6 +33,14 @@ fs::path folder_of(const Repository& repository, const Lab& lab, Track track) {
     return repository / "tests" / lab.name / "mistakes" / std::string(name_of(track));
 }
 
+std::map<std::string, std::string> header_on_file(const Repository& repository, const Lab& lab, Track track, const std::string& name) {
+    // The name comes from a judge; it must not lead out of the folder.
+    if (name.empty() || name.find('/') != std::string::npos)
+        return {};
+    const auto patch = read_file(folder_of(repository, lab, track) / (name + ".patch"));
+    return patch ? header_of(*patch) : std::map<std::string, std::string>();
+}
+
 }  // namespace
 
 Mistake parse_mistake(const std::string& name, const std::string& patch) {
@@ -65,11 +73,12 @@ std::vector<Mistake> mistakes_of(const Repository& repository, const Lab& lab, T
 
 std::string mistake_title(const Repository& repository, const Lab& lab, Track track,
                           const std::string& name) {
-    // The name comes from a judge; it must not lead out of the folder.
-    if (name.empty() || name.find('/') != std::string::npos)
-        return {};
-    const auto patch = read_file(folder_of(repository, lab, track) / (name + ".patch"));
-    return patch ? header_of(*patch)["Title"] : std::string();
+    return header_on_file(repository, lab, track, name)["Title"];
+}
+
+std::string mistake_section(const Repository& repository, const Lab& lab, Track track,
+                            const std::string& name) {
+    return header_on_file(repository, lab, track, name)["Section"];
 }
 
 }  // namespace course

@@ -28,4 +28,7 @@ std::vector<Mistake> mistakes_of(const Repository& repository, const Lab& lab, T
 /// Its title, or an empty string where the catalogue is not there.
 std::string mistake_title(const Repository& repository, const Lab& lab, Track track, const std::string& name);
 
+/// The section of the handout that it is about, or an empty string where the catalogue is not there.
+std::string mistake_section(const Repository& repository, const Lab& lab, Track track, const std::string& name);
+
 }  // namespace course

@@ -68,6 +68,15 @@ void Report::print_summary(double seconds) const {
                                       "alternatives", "cheats at 0", "repeats"}};
     table.insert(table.end(), rows_.begin(), rows_.end());
     fmt::print("\n");
+    if (is_narrow()) {
+        for (const SummaryRow& row : rows_) {
+            fmt::print("{} {}\n", row.lab, row.track);
+            for (std::size_t i = 2; i < fields.size(); ++i)
+                if (row.*fields[i] != "-")
+                    fmt::print("  {}: {}\n", table[0].*fields[i], row.*fields[i]);
+        }
+        table.clear();
+    }
     for (const SummaryRow& row : table) {
         std::string text;
         for (const auto field : fields) {

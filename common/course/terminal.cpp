@@ -113,13 +113,28 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
 
 std::size_t terminal_width() {
     winsize size{};
-    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40)
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
         return std::min<std::size_t>(size.ws_col, 120);
     // No terminal, but perhaps somebody who knows how wide the text will be shown.
     const char* columns = std::getenv("COLUMNS");
-    if (const int wanted = columns ? std::atoi(columns) : 0; wanted >= 40)
+    if (const int wanted = columns ? std::atoi(columns) : 0; wanted >= 20)
         return std::min<std::size_t>(static_cast<std::size_t>(wanted), 120);
     return 100;
+}
+
+bool is_narrow() {
+    return terminal_width() < 72;
+}
+
+std::string labelled(std::string_view label, std::string_view text, std::size_t indent, std::size_t room, const Style& style) {
+    const std::string blanks(indent, ' ');
+    if (!is_narrow())
+        return fmt::format("{}{}{}{}{}\n", blanks, style.dim, padded(label, room), style.off, wrapped(text, terminal_width(), indent + room));
+    std::string lines = wrapped(text, terminal_width(), indent + 2);
+    lines.erase(0, lines.find_first_not_of('\n'));
+    lines.erase(0, lines.find_first_not_of(' '));
+    const std::string above = label.empty() ? "" : fmt::format("{}{}{}{}\n", blanks, style.dim, label, style.off);
+    return fmt::format("{}{}  {}\n", above, blanks, lines);
 }
 
 PassingLine::PassingLine(std::string_view text) : shown_(::isatty(STDERR_FILENO)) {

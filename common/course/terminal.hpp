@@ -33,6 +33,14 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
 /// The terminal's width, or 100 where there is none.
 std::size_t terminal_width();
 
+/// Whether the terminal is too narrow for columns: then one field a line reads better.
+bool is_narrow();
+
+/// `LABEL      text`, all of the text behind the label; on a narrow terminal below it.
+/// @param indent  blanks before the label
+/// @param room    columns that the label takes
+std::string labelled(std::string_view label, std::string_view text, std::size_t indent, std::size_t room, const Style& style);
+
 /// A line that says what is going on, on a terminal only; it is wiped when the object goes.
 class PassingLine {
 public:

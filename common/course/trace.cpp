@@ -62,6 +62,12 @@ std::vector<std::vector<std::string>> programs_in(const std::vector<std::string>
     return programs;
 }
 
+// A program's own name, which somebody has typed before its verb.
+bool names_the_program(const std::string& word, const std::string& number) {
+    const std::string name = fs::path(word).filename().string();
+    return name == "lab-" + number || name == "lab-" + number + ".exe";
+}
+
 struct Logs {
     std::vector<int> ids;  ///< of the threads whose log there is
     std::uintmax_t size = 0;
@@ -172,6 +178,34 @@ std::string input_for_first() {
 
 }  // namespace
 
+std::string misplaced_trace_words(const std::vector<std::string>& words) {
+    const std::vector<std::string> with_value = {"--track", "--patience", "--svg"};
+    std::vector<std::string> before;  // the lab, and what should stand behind the --
+    std::string options;
+    std::size_t at = 0;
+    for (; at < words.size() && words[at] != "--"; ++at) {
+        const std::string& word = words[at];
+        if (word == "-h" || word == "--help")
+            return {};
+        const bool is_option = word.starts_with("--") && before.size() < 2;
+        if (!is_option) {
+            before.push_back(word);
+            continue;
+        }
+        options += word + " ";
+        if (std::find(with_value.begin(), with_value.end(), word) != with_value.end() && at + 1 < words.size())
+            options += shell_line({words[++at]}) + " ";
+    }
+    std::vector<std::string> program(before.begin() + (before.empty() ? 0 : 1), before.end());
+    if (!program.empty() && at < words.size() && words[at] == "--")
+        program.insert(program.end(), words.begin() + static_cast<std::ptrdiff_t>(at), words.end());
+    const std::string lab = before.empty() ? "01" : before[0];
+    if (program.empty())
+        return at + 1 < words.size() ? "" : fmt::format("what is to be traced stands behind --, a verb of the lab program with its arguments:\n"
+                                                        "  ./course trace {} {}-- {}", lab, options, lab == "02" || lab == "2" ? "read my_pipe + write my_pipe hello" : "capture -- echo hello");
+    return fmt::format("the verb to be traced and its arguments stand behind --:\n  ./course trace {} {}-- {}", lab, options, shell_line(program));
+}
+
 int trace(const Repository& repository, const TraceOptions& options) {
     if (options.track != "posix") {
         track_named(options.track);
@@ -180,11 +214,15 @@ int trace(const Repository& repository, const TraceOptions& options) {
     }
     if (find_program("strace").empty())
         throw Failure(exit_code::machine, "strace is not installed; on Debian and Ubuntu: apt-get install strace");
-    const std::vector<std::vector<std::string>> wanted = programs_in(options.words);
+    std::vector<std::vector<std::string>> wanted = programs_in(options.words);
     GradeOptions what;
     what.lab = options.lab;
     what.solution = options.solution;
     const GradeTask task = task_for(repository, what);
+    for (std::vector<std::string>& words : wanted) {
+        if (words.size() > 1 && names_the_program(words[0], task.lab.number))
+            words.erase(words.begin());
+    }
     {
         const PassingLine line(fmt::format("building {} …", task.target));
         try {

@@ -11,6 +11,16 @@
 namespace course {
 namespace {
 
+// Descriptors that everybody knows by another name.
+std::string stream_of(int number) {
+    switch (number) {
+    case 0: return "standard input";
+    case 1: return "standard output";
+    case 2: return "standard error";
+    default: return std::to_string(number);
+    }
+}
+
 constexpr double wait_seconds = 0.003;  ///< a call that takes longer has waited; shorter ones may have been unlucky
 constexpr std::size_t first_rows = 100, last_rows = 50;
 
@@ -346,7 +356,7 @@ private:
             say(call.end(), lane, fmt::format("makes {}: {} reads, {} writes", label(r.target), r.number, w.number));
         } else if (name == "dup2" || name == "dup3") {
             if (!is_noise(first.target) && !first.target.starts_with(request_.files) && !call.failed())
-                say(call.end(), lane, fmt::format("{} becomes {}", traced_descriptor(call.result).number, label(first.target)));
+                say(call.end(), lane, fmt::format("{} becomes {}", stream_of(traced_descriptor(call.result).number), label(first.target)));
         } else if (name == "fork" || name == "vfork" || name == "clone" || name == "clone3") {
             const int child = std::atoi(call.result.c_str());
             if (child > 0 && lane_of_.contains(child))

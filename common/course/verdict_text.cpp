@@ -5,6 +5,7 @@
 #include <cctype>
 #include <fmt/format.h>
 #include <sstream>
+#include <utility>
 
 namespace course {
 namespace {
@@ -13,6 +14,11 @@ constexpr std::size_t label_width = 11;
 
 std::string track_option(Track track) {
     return track == Track::posix ? "" : fmt::format(" --track {}", name_of(track));
+}
+
+// Where a shell finds the lab programs; those for Windows are started through Wine there.
+std::string programs_of(Track track) {
+    return track == Track::posix ? "build/linux/bin" : "build/windows-wine/run";
 }
 
 std::string_view color_of(CaseOutcome outcome, const Style& style) {
@@ -34,8 +40,20 @@ std::size_t widest(const Verdict& verdict, std::size_t (*measure)(const CaseVerd
     return width;
 }
 
+// "  passed  1.1  8/8", and the title below it.
+std::string narrow_case_line(const CaseVerdict& each, const Style& style) {
+    std::string line = fmt::format("  {}{}{}  {}", color_of(each.outcome, style), words_for(each.outcome), style.off, visible(each.name));
+    if (each.outcome != CaseOutcome::unavailable_here)  // its points are in neither sum
+        line += fmt::format("  {}/{}", each.points, each.max_points);
+    if (each.seconds >= 1)
+        line += fmt::format("  {}{:.1f} s{}", style.dim, each.seconds, style.off);
+    return fmt::format("{}\n    {}\n", line, wrapped(visible(each.title), terminal_width(), 4));
+}
+
 // "  passed         1.1  capture prints what the command wrote    8/8"
 std::string case_line(const Verdict& verdict, const CaseVerdict& each, const Style& style) {
+    if (is_narrow())
+        return narrow_case_line(each, style);
     const std::size_t words =
         widest(verdict, [](const CaseVerdict& c) { return words_for(c.outcome).size(); });
     const std::size_t names = widest(verdict, [](const CaseVerdict& c) { return c.name.size(); });
@@ -60,31 +78,61 @@ std::string case_line(const Verdict& verdict, const CaseVerdict& each, const Sty
     return line + rest + "\n";
 }
 
-std::string labelled(std::string_view label, std::string_view text, const Style& style) {
-    const std::size_t indent = 6 + label_width;
-    return fmt::format("      {}{}{}{}\n", style.dim, padded(label, label_width), style.off,
-                       wrapped(visible(text), terminal_width(), indent));
+std::string row(std::string_view label, std::string_view text, const Style& style) {
+    return labelled(label, visible(text), is_narrow() ? 4 : 6, label_width, style);
 }
 
-std::string details(const Repository& repository, const Lab& lab, Track track, const CaseVerdict& each,
-                    const Style& style) {
+// Lines for the student's shell: whole, so that they can be copied; what they should show is behind ` # `.
+std::string lines_by_hand(const std::string& value, const Style& style) {
+    const std::string indent(is_narrow() ? 6 : 6 + label_width, ' ');
     std::string text;
-    for (const auto& [key, value] : message_parts(each.message))
-        text += labelled(key, value, style);
+    std::istringstream lines(value);
+    for (std::string line; std::getline(lines, line);) {
+        const std::size_t comment = line.find(" # ");
+        const std::string command = line.substr(0, line.find_last_not_of(' ', comment) + 1);
+        if (text.empty() && is_narrow())
+            text = fmt::format("    {}by hand{}\n{}{}\n", style.dim, style.off, indent, visible(command));
+        else if (text.empty())
+            text = fmt::format("      {}{}{}{}\n", style.dim, padded("by hand", label_width), style.off, visible(command));
+        else
+            text += indent + visible(command) + "\n";
+        if (comment != std::string::npos)
+            text += row("", line.substr(comment + 1), style);
+    }
+    return text;
+}
+
+// What a verdict has to explain once, where it says it first.
+struct SaidOnce {
+    bool puppet = false, by_hand = false;
+};
+
+std::string details(const Repository& repository, const Lab& lab, Track track, const CaseVerdict& each,
+                    const Style& style, SaidOnce& said) {
+    std::string text;
+    for (const auto& [key, value] : message_parts(each.message)) {
+        text += key == "by hand" ? lines_by_hand(value, style) : row(key, value, style);
+        if (key == "tried" && value.find("PUPPET") != std::string::npos && !std::exchange(said.puppet, true))
+            text += row("PUPPET", "a program of the judge that is started in the place of a real command; it reads, writes and ends just when the "
+                                  "case tells it to. The number behind it is its own.", style);
+        if (key == "by hand" && !std::exchange(said.by_hand, true))
+            text += row("", fmt::format("(in a shell, after: PATH=$PWD/{}:$PATH{})", programs_of(track),
+                                        track == Track::posix ? "" : "; a line for cmd.exe, after: cd build/windows-wine/bin; ../../../common/wine-run cmd"), style);
+    }
     if (!each.waiting.empty())
-        text += labelled("waiting", each.waiting, style);
+        text += row("waiting", each.waiting, style);
     for (const std::string& name : names_in(each.mistake)) {
         const std::string title = mistake_title(repository, lab, track, name);
-        text += labelled("mistake", title.empty() ? name : fmt::format("{}: {}", name, title), style);
+        text += row("mistake", title.empty() ? name : fmt::format("{}: {}", name, title), style);
     }
     if (each.outcome == CaseOutcome::unavailable_here)
         return text;
     if (!each.section.empty())
-        text += labelled("read", fmt::format("{}#{}", handout_of(lab), each.section), style);
+        text += row("read", fmt::format("{}#{}", handout_of(lab), section_to_read(repository, lab, track, each)), style);
     if (each.outcome == CaseOutcome::failed)
-        text += labelled("hint", fmt::format("./course hint {}{}", each.name, track_option(track)), style);
+        text += row("hint", fmt::format("./course hint {}{}", each.name, track_option(track)), style);
     if (!each.rerun.empty())
-        text += labelled("again", each.rerun, style);
+        text += row("again", each.rerun, style);
     return text;
 }
 
@@ -94,6 +142,8 @@ bool explained(CaseOutcome outcome) {
 }
 
 std::string heading(const Lab& lab, Track track, const Verdict& verdict, const Style& style) {
+    if (is_narrow())
+        return fmt::format("{}{}{}, {}\n{}\n", style.bold, lab.name, style.off, name_of(track), visible(verdict.source));
     return fmt::format("{}{}{} · {} · {}\n", style.bold, lab.name, style.off, name_of(track),
                        visible(verdict.source));
 }
@@ -138,20 +188,28 @@ const CaseVerdict* next_case(const Verdict& verdict) {
     return nullptr;
 }
 
+std::string section_to_read(const Repository& repository, const Lab& lab, Track track, const CaseVerdict& each) {
+    // The named mistake knows better than the case what there is to be read.
+    for (const std::string& name : names_in(each.mistake))
+        if (const std::string section = mistake_section(repository, lab, track, name); !section.empty())
+            return section;
+    return each.section;
+}
+
 std::string verdict_text(const Repository& repository, const Lab& lab, Track track, const Verdict& verdict,
                          const Style& style) {
     std::string text = heading(lab, track, verdict, style);
     std::string exercise;
+    SaidOnce said;
     for (const CaseVerdict& each : verdict.cases) {
         if (each.exercise != exercise) {
             exercise = each.exercise;
-            text += fmt::format("\n{}{}{}{}\n", style.bold,
-                                std::isdigit(static_cast<unsigned char>(exercise[0])) ? "Exercise " : "",
-                                visible(exercise), style.off);
+            const std::string number = std::isdigit(static_cast<unsigned char>(exercise[0])) ? "Exercise " : "";
+            text += fmt::format("\n{}{}{}\n", style.bold, wrapped(number + visible(exercise), terminal_width(), 0), style.off);
         }
         text += case_line(verdict, each, style);
         if (explained(each.outcome))
-            text += details(repository, lab, track, each, style);
+            text += details(repository, lab, track, each, style, said);
     }
     return text;
 }
@@ -160,29 +218,31 @@ std::string verdict_text_short(const Repository& repository, const Lab& lab, Tra
                                const Verdict& verdict, const Style& style) {
     std::string text = heading(lab, track, verdict, style) + "\n";
     const CaseVerdict* first = next_case(verdict);
+    SaidOnce said;
     if (first && first->outcome == CaseOutcome::failed)
-        text += case_line(verdict, *first, style) + details(repository, lab, track, *first, style) + "\n";
+        text += case_line(verdict, *first, style) + details(repository, lab, track, *first, style, said) + "\n";
     for (const CaseVerdict& each : verdict.cases)
         text += case_line(verdict, each, style);
     return text;
 }
 
-std::string summary_text(const Lab& lab, Track track, const Verdict& verdict, const std::string& source,
-                         const Style& style) {
+std::string summary_text(const Repository& repository, const Lab& lab, Track track, const Verdict& verdict,
+                         const std::string& source, const Style& style) {
     const bool full = verdict.full_marks();
+    const auto lines = [](const std::string& words) { return wrapped(words, terminal_width(), 0) + "\n"; };
     std::string text = fmt::format("\n{}{}/{} points{}", full ? style.good : style.bold, verdict.points,
                                    verdict.max_points, style.off);
     if (const int unavailable = verdict.count(CaseOutcome::unavailable_here))
-        text += fmt::format(", {} case{} unavailable here and not counted", unavailable,
+        text += fmt::format(",{}{} case{} unavailable here and not counted", is_narrow() ? "\n" : " ", unavailable,
                             unavailable == 1 ? "" : "s");
-    text += fmt::format("  {}({:.1f} s, seed {}){}\n", style.dim, verdict.seconds, visible(verdict.seed),
+    text += fmt::format("{}{}({:.1f} s, seed {}){}\n", is_narrow() ? "\n" : "  ", style.dim, verdict.seconds, visible(verdict.seed),
                         style.off);
     if (!verdict.confinement.empty())
-        text += fmt::format("{}subject: {}{}\n", style.dim, visible(verdict.confinement), style.off);
+        text += fmt::format("{}{}{}", style.dim, lines("subject: " + visible(verdict.confinement)), style.off);
     if (const int errors = verdict.count(CaseOutcome::judge_error))
-        text += fmt::format("{} case{} could not be judged; that is the judge's fault and takes no points "
-                            "for good. Run the command again.\n",
-                            errors, errors == 1 ? "" : "s");
+        text += lines(fmt::format("{} case{} could not be judged; that is the judge's fault and takes no points "
+                                  "for good. Run the command again.",
+                                  errors, errors == 1 ? "" : "s"));
     const CaseVerdict* next = next_case(verdict);
     if (full || !next || source.empty())
         return text;
@@ -191,20 +251,19 @@ std::string summary_text(const Lab& lab, Track track, const Verdict& verdict, co
         static_cast<int>(verdict.cases.size()) - verdict.count(CaseOutcome::unavailable_here);
     const FirstTask task = first_task(source);
     if (untouched && task.line > 0) {
-        text += fmt::format("\nNothing is written yet. Read {}, then open {} at line {}{}.\nAfter that: "
-                            "./course watch {}{} judges it at every save.\n",
-                            handout_of(lab), source_of(lab, track), task.line,
-                            task.function.empty() ? "" : fmt::format(" and write {}()", task.function),
-                            lab.number, track_option(track));
+        text += "\n" + lines(fmt::format("Nothing is written yet. Read {}, then open {} at line {}{}.", handout_of(lab),
+                                         source_of(lab, track), task.line,
+                                         task.function.empty() ? "" : fmt::format(" and write {}()", task.function)));
+        text += lines(fmt::format("After that: ./course watch {}{} judges it at every save.", lab.number, track_option(track)));
     } else if (next->outcome == CaseOutcome::failed) {
-        text += fmt::format("\nNext: case {}. Read {}#{}, or ask: ./course hint {}{}\n", next->name,
-                            handout_of(lab), next->section, next->name, track_option(track));
+        text += "\n" + lines(fmt::format("Next: case {}. Read {}#{}, or ask: ./course hint {}{}", next->name, handout_of(lab),
+                                         section_to_read(repository, lab, track, *next), next->name, track_option(track)));
     } else {
-        text += fmt::format(
-            "\nNext: case {}, {}{}.\n", next->name, visible(next->title),
-            task.line > 0 ? fmt::format(" ({}:{}{})", source_of(lab, track), task.line,
-                                        task.function.empty() ? "" : fmt::format(", {}()", task.function))
-                          : "");
+        text += "\n" + lines(fmt::format(
+                           "Next: case {}, {}{}.", next->name, visible(next->title),
+                           task.line > 0 ? fmt::format(" ({}:{}{})", source_of(lab, track), task.line,
+                                                       task.function.empty() ? "" : fmt::format(", {}()", task.function))
+                                         : ""));
     }
     return text;
 }

@@ -29,8 +29,11 @@ std::string verdict_text_short(const Repository& repository, const Lab& lab, Tra
 
 /// "35/100 points", and what to do next.
 /// @param source  the student's file, for the first task of an untouched starter; empty for a solution
-std::string summary_text(const Lab& lab, Track track, const Verdict& verdict, const std::string& source,
-                         const Style& style);
+std::string summary_text(const Repository& repository, const Lab& lab, Track track, const Verdict& verdict,
+                         const std::string& source, const Style& style);
+
+/// The section of the handout that helps with a failed case: the one that its mistake names, or else its own.
+std::string section_to_read(const Repository& repository, const Lab& lab, Track track, const CaseVerdict& each);
 
 /// The first case that was failed, else the first that was not attempted; null if there is none.
 const CaseVerdict* next_case(const Verdict& verdict);

@@ -85,7 +85,7 @@ private:
     Style style() const { return style_for(STDOUT_FILENO); }
 
     std::string summary(const std::string& source) const {
-        return summary_text(task_.lab, task_.track, *verdict_, options_.solution ? "" : source, style());
+        return summary_text(repository_, task_.lab, task_.track, *verdict_, options_.solution ? "" : source, style());
     }
 
     std::string full_text() const {
@@ -134,7 +134,7 @@ private:
 
     std::string section() const {
         const CaseVerdict* next = next_case(*verdict_);
-        return next ? next->section : "";
+        return next ? section_to_read(repository_, task_.lab, task_.track, *next) : "";
     }
 
     // The one behind this, or the first again.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <regex>
 #ifdef _WIN32
 #include <windows.h>
 #endif
@@ -19,6 +20,11 @@ inline const std::string lab_itself = "lab-01";  // CreateProcess looks first wh
 constexpr bool windows = false;
 inline const std::string lab_itself = "/proc/self/exe";
 #endif
+
+// What the explained hang says of a process that waits, up to the list of who holds the other end.
+inline const std::string reads_from = " .*(waits in (read|ReadFile)\\(\\w+\\) on|to read from fd \\d+,) a pipe whose write end is still open in ";
+inline const std::string writes_to = " .*waits in (write|WriteFile)\\(\\w+\\) on a pipe that is full, and whose read end is open in ";
+inline const std::string lab_itself_or_with_others = "(.* and )?lab-\\d+ itself", a_lab = "(.* and )?lab-\\d+", a_puppet = "(.* and )?puppet";
 
 inline std::vector<std::string> verb(std::initializer_list<std::string> words, const Puppet& puppet) {
     std::vector<std::string> line = words;
@@ -45,6 +51,9 @@ inline std::vector<std::string> pipeline(const std::vector<std::vector<std::stri
 inline const std::vector<std::string> marks_of_a_shell = {"PWD", "OLDPWD", "SHLVL", "_"};
 
 inline Subject run(Stage& stage, const std::vector<std::string>& arguments, Start how = {}) {
+    stage.recognise_throughout("killed by SIGPIPE", "sigpipe");
+    stage.recognise_throughout("expected: (no processor is used while it waits|it sleeps until there is something to do)", "busy-waiting");
+    stage.recognise_throughout("expected: everybody waits[^]*got: nothing within", "busy-waiting");
     if (!windows) {
         for (const std::string& name : marks_of_a_shell)
             how.environment[name] = std::nullopt;
@@ -53,12 +62,15 @@ inline Subject run(Stage& stage, const std::vector<std::string>& arguments, Star
     return stage.start(arguments, how);
 }
 
-// The same with real programs: for a POSIX shell, and for cmd.
-inline void by_hand(Stage& stage, const std::string& shell, const std::string& cmd) { stage.by_hand(windows ? cmd : shell); }
+// The same with real programs: for a shell on Linux, with the posix track's program or with Windows programs under Wine;
+// and for cmd.exe.
+inline void by_hand(Stage& stage, const std::string& shell, const std::string& wine, const std::string& cmd) {
+    stage.by_hand(!windows ? shell : under_wine() ? wine : cmd);
+}
 
 // Waits until the lab program has started the puppet: itself, without a shell, and as a child.
-inline void starts(Stage& stage, Subject& lab, Puppet& puppet, const Mistake& otherwise = {}) {
-    puppet.started(otherwise);
+inline void starts(Stage& stage, Subject& lab, Puppet& puppet) {
+    puppet.started();
     stage.require(puppet.id() != lab.process().id(),
                   {"the command runs in a child process, and the lab program waits for it",
                    "the command runs in the lab program's place: exec without fork", "", "", "exec-without-fork"});
@@ -73,13 +85,37 @@ inline void starts(Stage& stage, Subject& lab, Puppet& puppet, const Mistake& ot
     stage.require(shell.empty(), {"the lab program starts the command itself", "it asks " + shell, "", "", "through-a-shell"});
 }
 
+// capture reads the output and nothing else: whoever holds the write end then, it must not be itself.
+inline void know_kept_ends(Stage& stage) {
+    stage.recognise("lab-\\d+" + reads_from + lab_itself_or_with_others, "write-end-kept");
+    stage.recognise("ReadFile: ([Bb]roken pipe|.*pipe has been ended)", "end-of-file-is-an-error");
+}
+
+// As the explained hang says it of a lab program that waits for the end of its child.
+inline const std::string waits_for_puppet = "waits in (wait\\(\\) for its child|WaitFor\\w+ for) puppet";
+
+inline bool waits_for_its_child(Subject& lab) {
+    const std::vector<std::string> sentences = explain_hang(lab.process());
+    const std::regex waits(waits_for_puppet);
+    return std::any_of(sentences.begin(), sentences.end(), [&](const std::string& one) { return std::regex_search(one, waits); });
+}
+
+// Each stage of a pipeline, while none of them has ended.
+inline void all_start(Stage& stage, Subject& lab, std::initializer_list<Puppet*> stages) {
+    for (Puppet* one : stages) {
+        starts(stage, lab, *one);
+        stage.recognise("expected: the given program is started[^]*lab-\\d+ .*" + waits_for_puppet, "stages-one-by-one");
+    }
+    stage.forget();
+}
+
 // The stages of a pipeline hand a word on from the first to the last.
 inline void are_joined(Stage& stage, std::initializer_list<Puppet*> stages) {
     for (auto one = stages.begin(); one + 1 != stages.end(); ++one) {
         const std::string word = stage.random().word(20);
         (*one)->write(word);
-        const std::string heard = one[1]->read(word.size(), "no-pipe").bytes;
-        stage.require(heard == word, {"the next stage reads " + shown(word), heard.empty() ? "nothing" : shown(heard), "", "", "no-pipe"});
+        const std::string heard = one[1]->read(word.size()).bytes;
+        stage.require(heard == word, {"the next stage reads " + shown(word), heard.empty() ? "nothing" : shown(heard), "", "", ""});
     }
 }
 
@@ -120,9 +156,9 @@ inline void has_own_pipes(Stage& stage, Subject& lab, Puppet& puppet, const std:
 }
 
 // Until every process is blocked: what can be moved has been moved.
-inline void settles(Stage& stage, Subject& lab, const Mistake& otherwise) {
+inline void settles(Stage& stage, Subject& lab, const Mistake& otherwise = {}) {
     if (windows) {
-        lab.idles(otherwise);
+        lab.idles();
         return;
     }
     std::string before;
@@ -136,10 +172,22 @@ inline void settles(Stage& stage, Subject& lab, const Mistake& otherwise) {
     }, "everybody waits, since nobody can move a byte", otherwise);
 }
 
+// Gives a program that reads the time to have read what was written: until it is blocked again, if it ever is.
+inline void taken(Subject& lab) {
+    const Deadline deadline = Deadline::in(milliseconds(300));
+    std::string before = "-";
+    for (std::string now; !deadline.expired() && !lab.process().wait(Deadline::in(milliseconds(20))); before = now)
+        if (now = lab.process().stillness(); !now.empty() && now == before)
+            return;
+}
+
 // The lab program still waits for somebody, while others end around it.
-inline void goes_on_waiting(Stage& stage, Subject& lab, const Mistake& otherwise) {
-    settles(stage, lab, windows ? otherwise : "busy-waiting");
-    stage.require(lab.running(), {"lab program waits", "it ended", "", "", otherwise});
+inline void goes_on_waiting(Stage& stage, Subject& lab, const Mistake& if_ended) {
+    if (windows)
+        lab.idles(if_ended);
+    else
+        settles(stage, lab, if_ended);
+    stage.require(lab.running(), {"lab program waits", "it ended", "", "", if_ended});
 }
 
 }  // namespace judge

@@ -149,6 +149,45 @@ ipc::unique_file connect(Stage& stage, const std::string& name, DWORD access, co
     return pipe;
 }
 
+std::string own_user() {
+    HANDLE opened = nullptr;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &opened))
+        ipc::throw_last_error("OpenProcessToken");
+    const ipc::unique_handle token(opened);
+    alignas(TOKEN_USER) char user[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+    DWORD size = 0;
+    if (!GetTokenInformation(token.get(), TokenUser, user, sizeof user, &size))
+        ipc::throw_last_error("GetTokenInformation", "TokenUser");
+    char* text = nullptr;
+    ConvertSidToStringSidA(reinterpret_cast<TOKEN_USER*>(user)->User.Sid, &text);
+    const std::string sid = text;
+    LocalFree(text);
+    return sid;
+}
+
+// "(A;;FA;;;S-1-5-21-…)" for each entry of the pipe's access list.
+std::string access_list(HANDLE pipe) {
+    PACL list = nullptr;
+    PSECURITY_DESCRIPTOR descriptor = nullptr;
+    if (const DWORD error = GetSecurityInfo(pipe, SE_KERNEL_OBJECT, DACL_SECURITY_INFORMATION, nullptr, nullptr, &list, nullptr, &descriptor))
+        ipc::throw_error(static_cast<int>(error), "GetSecurityInfo", "DACL of the pipe");
+    char* text = nullptr;
+    ConvertSecurityDescriptorToStringSecurityDescriptorA(descriptor, SDDL_REVISION_1, DACL_SECURITY_INFORMATION, &text, nullptr);
+    const std::string result = !list ? "no list at all: everybody may do everything" : text ? text : "";
+    LocalFree(text);
+    LocalFree(descriptor);
+    return result;
+}
+
+// Nobody but the user who runs the program may open the pipe.
+void is_for_this_user(Stage& stage, HANDLE pipe) {
+    const std::string user = own_user(), list = access_list(pipe);
+    bool fine = list.starts_with("D:") && list.find(";;;" + user + ")") != std::string::npos;
+    for (std::size_t at = list.find(";;;"); at != std::string::npos; at = list.find(";;;", at + 1))
+        fine = fine && list.compare(at + 3, user.size() + 1, user + ")") == 0;
+    stage.require(fine, {"an access list for " + user + " alone", list, "", "", "open-to-everybody"});
+}
+
 }  // namespace
 
 std::string fresh_name(Stage& stage) { return stage.name("pipe"); }
@@ -218,8 +257,9 @@ struct Client::State {
 };
 
 Client::Client(Stage& stage, const std::string& name) : state_(new State{stage, {}}) {
-    state_->end.pipe = connect(stage, name, GENERIC_READ | GENERIC_WRITE, "the server has an instance for the next client",
-                               "one-client-at-a-time, dies-with-its-client");
+    const std::string next = "the server has an instance for the next client";
+    stage.recognise("expected: " + next + "\ngot: it ended", "dies-with-its-client");
+    state_->end.pipe = connect(stage, name, GENERIC_READ | GENERIC_WRITE, next, "one-client-at-a-time");
     DWORD mode = PIPE_READMODE_MESSAGE;
     stage.require(SetNamedPipeHandleState(state_->end.pipe.get(), &mode, nullptr, nullptr),
                   {"the server's pipe keeps messages apart", "SetNamedPipeHandleState: " + ipc::last_error().message(), "", "", "bytes-instead-of-messages"});
@@ -278,6 +318,8 @@ struct RudeClients::State {
 };
 
 RudeClients::RudeClients(Stage& stage, const std::string& name) : state_(new State) {
+    // Rude they may be, but none of another user.
+    is_for_this_user(stage, connect(stage, name, GENERIC_READ | GENERIC_WRITE | READ_CONTROL, "the server has an instance for the next client", "").get());
     for (int i = 0; i < 3; ++i)
         Client(stage, name);  // comes and goes
     for (int i = 0; i < 3; ++i)
@@ -306,22 +348,6 @@ std::vector<Asked> crowd(Stage& stage, Subject&, const std::string& name, const 
 // ---- the cases of this track ---------------------------------------------------------------------------------------------
 
 namespace {
-
-std::string own_user() {
-    HANDLE opened = nullptr;
-    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &opened))
-        ipc::throw_last_error("OpenProcessToken");
-    const ipc::unique_handle token(opened);
-    alignas(TOKEN_USER) char user[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
-    DWORD size = 0;
-    if (!GetTokenInformation(token.get(), TokenUser, user, sizeof user, &size))
-        ipc::throw_last_error("GetTokenInformation", "TokenUser");
-    char* text = nullptr;
-    ConvertSidToStringSidA(reinterpret_cast<TOKEN_USER*>(user)->User.Sid, &text);
-    const std::string sid = text;
-    LocalFree(text);
-    return sid;
-}
 
 // Keeps the lab program on the threshold of ConnectNamedPipe, where a scheduler's whim could have kept it as well: its first
 // instruction becomes a jump to itself. A system library lies at the same address in all processes.
@@ -358,20 +384,6 @@ private:
     unsigned char before_[2]{};
     bool held_ = false;
 };
-
-// "(A;;FA;;;S-1-5-21-…)" for each entry of the pipe's access list.
-std::string access_list(HANDLE pipe) {
-    PACL list = nullptr;
-    PSECURITY_DESCRIPTOR descriptor = nullptr;
-    if (const DWORD error = GetSecurityInfo(pipe, SE_KERNEL_OBJECT, DACL_SECURITY_INFORMATION, nullptr, nullptr, &list, nullptr, &descriptor))
-        ipc::throw_error(static_cast<int>(error), "GetSecurityInfo", "DACL of the pipe");
-    char* text = nullptr;
-    ConvertSecurityDescriptorToStringSecurityDescriptorA(descriptor, SDDL_REVISION_1, DACL_SECURITY_INFORMATION, &text, nullptr);
-    const std::string result = !list ? "no list at all: everybody may do everything" : text ? text : "";
-    LocalFree(text);
-    LocalFree(descriptor);
-    return result;
-}
 
 }  // namespace
 
@@ -456,21 +468,13 @@ CASE("2.11 the access list names the user who runs the program and nobody else" 
      hints("Who else on this machine may open your pipe?",
            "Without a security descriptor of your own the default one applies: it lets everybody read.",
            "ConvertStringSecurityDescriptorToSecurityDescriptorW of D:P(A;;GA;;;SID), with your own SID from the process token, into SECURITY_ATTRIBUTES.")) {
-    const std::string read = fresh_name(stage), served = fresh_name(stage);
-    Subject reader = stage.start({"read", read});
-    Subject server = stage.start({"serve", served});
-    server.ready();
-    const std::string user = own_user();
-    for (const std::string& name : {read, served}) {
+    const std::string name = fresh_name(stage);
+    Subject reader = stage.start({"read", name});
+    {
         const ipc::unique_file pipe = connect(stage, name, GENERIC_WRITE | READ_CONTROL, "the lab program makes the pipe", "");
-        const std::string list = access_list(pipe.get());
-        bool fine = list.starts_with("D:") && list.find(";;;" + user + ")") != std::string::npos;
-        for (std::size_t at = list.find(";;;"); at != std::string::npos; at = list.find(";;;", at + 1))
-            fine = fine && list.compare(at + 3, user.size() + 1, user + ")") == 0;
-        stage.require(fine, {"an access list for " + user + " alone", list, "", "", "open-to-everybody"});
+        is_for_this_user(stage, pipe.get());
     }
     reader.exits(0);
-    stop(server);
 }
 
 }

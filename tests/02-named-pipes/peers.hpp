@@ -15,6 +15,10 @@ using judge::Mistake;
 using judge::Stage;
 using judge::Subject;
 
+/// The case by hand: a line for a shell, which runs the posix track's programs, or Windows programs by Wine.
+/// @param wine  another line for those, where the first one needs what only Linux has
+void by_hand(Stage& stage, const std::string& line, const std::string& wine = "");
+inline const std::string not_by_hand = "-";
 /// A NAME for the command line that nobody else uses.
 std::string fresh_name(Stage& stage);
 /// For read and write, which leave the name where it is: it must be there still, and goes now.

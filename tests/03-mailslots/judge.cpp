@@ -22,6 +22,9 @@ constexpr Value by_track(Value posix, Value win32) {
     return windows ? win32 : posix;
 }
 
+// With real programs: a line for a shell, which Wine's programs understand as well, and one for cmd.exe.
+void by_hand(Stage& stage, const std::string& shell, const std::string& cmd) { stage.by_hand(windows && !under_wine() ? cmd : shell); }
+
 constexpr std::uint32_t refused = 1, wrong_usage = 2, not_in_time = 3, not_to_all = 4;
 
 // As listen prints a message.
@@ -107,8 +110,8 @@ CASE("3.1 post puts the text into the slot exactly and once" * points(4) * secti
      hints("Which bytes does the receiver get, if you send the text? Count them.",
            "The address comes from address(). The message is the text's bytes: no more, and no zero byte at its end.",
            "POSIX: socket(), connect() to the path, send(data, size). Win32: CreateFileW for writing, one WriteFile of size bytes.")) {
-    stage.by_hand(by_track("lab-03 listen mail --count 1 & sleep 1; lab-03 post mail 'hello  you'",
-                           "lab-03 listen mail --count 1   and, in a second window:   lab-03 post mail \"hello  you\""));
+    by_hand(stage, "lab-03 listen mail --count 1 & sleep 1; lab-03 post mail 'hello  you'",
+            "lab-03 listen mail --count 1   and, in a second window:   lab-03 post mail \"hello  you\"");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot"), text = words(stage.random());
     RawSlot slot(stage, name);
@@ -124,8 +127,8 @@ CASE("3.2 listen prints each message by itself" * points(by_track(5, 6)) * secti
      hints("Three messages wait. How many does one call hand you?",
            "A slot is no stream: there is nothing to collect, no end to read to and nothing to split. One receive, one message.",
            "Return after the first recv() (ReadFile), with exactly as many bytes as it says.")) {
-    stage.by_hand(by_track("sleep 2 | lab-03 listen mail --info --count 2 & sleep 1; lab-03 post mail one; lab-03 post mail two; wait",
-                           "lab-03 listen mail --info --count 2   and, in a second window:   lab-03 post mail one & lab-03 post mail two   then Ctrl-Z and Enter in the first"));
+    by_hand(stage, "sleep 2 | lab-03 listen mail --info --count 2 & sleep 1; lab-03 post mail one; lab-03 post mail two; wait",
+            "lab-03 listen mail --info --count 2   and, in a second window:   lab-03 post mail one & lab-03 post mail two   then Ctrl-Z and Enter in the first");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot");
     const std::vector<std::string> messages = {words(stage.random()), stage.random().bytes(stage.random().between(200, 900)) + std::string("\0\r\n", 3),
@@ -147,8 +150,8 @@ CASE("3.3 posting to nobody is an error at once" * points(4) * section("nobody-i
      hints("How does the system say that nobody is there? And does time change it?",
            "There are two kinds of nobody on POSIX: a name that is not there, and one whose owner is dead. Each has its errno.",
            "ENOENT and ECONNREFUSED (ERROR_FILE_NOT_FOUND) mean Delivery::nobody, without waiting; the deadline is for room in a full slot.")) {
-    stage.by_hand(by_track("lab-03 post nobody hello --timeout 60000; echo $?",
-                           "lab-03 post nobody hello --timeout 60000"));
+    by_hand(stage, "lab-03 post nobody hello --timeout 60000; echo $?",
+            "lab-03 post nobody hello --timeout 60000");
     stage.patience(milliseconds(5000));
     const Start here = slots_here(stage);
     Subject never = stage.start({"post", stage.name("nobody"), "hello", "--timeout", "60000"}, here);
@@ -175,8 +178,8 @@ CASE("3.4 the listener sleeps until a message comes and its slot goes when it go
      hints("What is left of the slot when the listener has ended? Try to post into it.",
            "On POSIX the name is an entry in a directory. Closing the socket does not remove it. While you wait, sleep: the system wakes you.",
            "close_slot(): unlink() the path, then close the socket. receive(): poll() (ReadFile) with the time that is left, not in a loop with 0.")) {
-    stage.by_hand(by_track("lab-03 listen mail --count 1 & sleep 1; lab-03 post mail hello; wait; ls -d ${XDG_RUNTIME_DIR:-/tmp}/ipc-labs*/mail",
-                           "lab-03 listen mail --count 1   and, in a second window:   lab-03 post mail hello & lab-03 post mail again"));
+    by_hand(stage, "lab-03 listen mail --count 1 & sleep 1; lab-03 post mail hello; wait; ls -d ${XDG_RUNTIME_DIR:-/tmp}/ipc-labs*/mail",
+            "lab-03 listen mail --count 1   and, in a second window:   lab-03 post mail hello & lab-03 post mail again");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot"), text = words(stage.random());
     Subject lab = stage.start({"listen", name, "--count", "1"}, here);
@@ -193,8 +196,8 @@ CASE("3.5 a second listener on the same name is refused and takes nothing away f
      hints("Two owners of one name: where would a message go?",
            "The system refuses the second by itself. What would you have to do to get past that, and whom would it hurt?",
            "EADDRINUSE with a living owner behind the name (INVALID_HANDLE_VALUE and ERROR_ALREADY_EXISTS) ends open_slot with that error. Do not unlink before bind.")) {
-    stage.by_hand(by_track("lab-03 listen mail --timeout 5000 & sleep 1; lab-03 listen mail --timeout 0; echo $?",
-                           "lab-03 listen mail   and, in a second window, the same"));
+    by_hand(stage, "lab-03 listen mail --timeout 5000 & sleep 1; lab-03 listen mail --timeout 0; echo $?",
+            "lab-03 listen mail   and, in a second window, the same");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot"), one = words(stage.random()), two = words(stage.random());
     Subject first = stage.start({"listen", name, "--count", "2"}, here);
@@ -213,8 +216,8 @@ CASE("3.6 a name is a name and no path" * points(3) * section("a-name-is-not-a-p
      hints("Somebody calls his slot ../../somewhere/else. Where does your socket come to lie?",
            "Say what a name is made of, and refuse the rest. Listing what is forbidden always forgets one.",
            "1 to 64 letters, digits, '.', '-', '_', and no '.' at the beginning; otherwise throw std::invalid_argument.")) {
-    stage.by_hand(by_track("lab-03 listen ../mail --timeout 0; echo $?",
-                           "lab-03 listen ..\\mail --timeout 0"));
+    by_hand(stage, "lab-03 listen ../mail --timeout 0; echo $?",
+            "lab-03 listen ..\\mail --timeout 0");
     const Start here = slots_here(stage);
     const std::string good = stage.random().word(longest_name(stage) - 4) + "-._A";
     Subject lab = stage.start({"listen", good, "--timeout", "0"}, here);
@@ -247,8 +250,8 @@ CASE("3.7 a long message arrives whole" * points(5) * section("ask-before-you-ta
      hints("How large is your buffer, and who told you that this is enough?",
            "What does not fit is cut off and gone: the next call gives you the next message, not the rest of this one.",
            "Ask first: recv() with MSG_PEEK | MSG_TRUNC returns the true size (Win32: GetMailslotInfo, or a buffer as large as the slot's maximum).")) {
-    stage.by_hand(by_track("lab-03 listen mail --count 1 | wc -c & sleep 1; head -c 65536 /dev/zero | lab-03 post mail -; wait",
-                           "lab-03 listen mail --count 1 > got   and, in a second window, with a file of 65536 bytes:   lab-03 post mail - < FILE"));
+    by_hand(stage, "lab-03 listen mail --count 1 | wc -c & sleep 1; head -c 65536 /dev/zero | lab-03 post mail -; wait",
+            "lab-03 listen mail --count 1 > got   and, in a second window, with a file of 65536 bytes:   lab-03 post mail - < FILE");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot");
     Subject lab = stage.start({"listen", name, "--count", "4"}, here);
@@ -274,8 +277,8 @@ CASE("3.8 a message that is too long is refused and nothing of it is sent" * poi
      hints("Half a message is worse than none. What would the receiver make of it?",
            "There is a limit on both systems; the lab's is 65536 bytes, in the contract. Who can check it before anything is on its way?",
            "In post(), before you connect: if message.size() > longest_message, throw EMSGSIZE (ERROR_MESSAGE_EXCEEDS_MAX_SIZE).")) {
-    stage.by_hand(by_track("lab-03 listen mail --timeout 3000 & sleep 1; head -c 65537 /dev/zero | lab-03 post mail -; echo $?",
-                           "lab-03 listen mail   and, in a second window, with a file of 65537 bytes:   lab-03 post mail - < FILE"));
+    by_hand(stage, "lab-03 listen mail --timeout 3000 & sleep 1; head -c 65537 /dev/zero | lab-03 post mail -; echo $?",
+            "lab-03 listen mail   and, in a second window, with a file of 65537 bytes:   lab-03 post mail - < FILE");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot");
     RawSlot slot(stage, name);
@@ -301,8 +304,8 @@ CASE("3.9 look tells the size of the next message and takes nothing" * points(by
      hints("After you have looked, what will receive() find?",
            "MSG_PEEK leaves the message where it is; MSG_TRUNC returns its true size; and if nothing waits, you must not wait either.",
            "recv(fd, nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT), EAGAIN meaning none. Win32: GetMailslotInfo, MAILSLOT_NO_MESSAGE meaning none.")) {
-    stage.by_hand(by_track("lab-03 listen mail --info   # Enter asks what waits, Ctrl-D receives it; in a second terminal: lab-03 post mail hello",
-                           "lab-03 listen mail --info   (Enter asks what waits, Ctrl-Z and Enter receives it)   and, in a second window:   lab-03 post mail hello"));
+    by_hand(stage, "lab-03 listen mail --info   # Enter asks what waits, Ctrl-D receives it; in a second terminal: lab-03 post mail hello",
+            "lab-03 listen mail --info   (Enter asks what waits, Ctrl-Z and Enter receives it)   and, in a second window:   lab-03 post mail hello");
     stage.recognise("waits in recv\\(", "look-waits");
     stage.patience(milliseconds(5000));
     const Start here = slots_here(stage);
@@ -336,8 +339,8 @@ CASE("3.10 an empty message is a message" * points(3) * section("nothing-is-a-me
      hints("recv() returns 0. On a pipe that meant the end. Of what, here?",
            "A slot has no end: everybody may post, at any time. 0 bytes is a message that somebody sent.",
            "Do not test the size; test whether the call succeeded. With look(), 0 bytes and no message are different answers.")) {
-    stage.by_hand(by_track("lab-03 listen mail --count 2 & sleep 1; lab-03 post mail ''; lab-03 post mail x",
-                           "lab-03 listen mail --count 2   and, in a second window:   lab-03 post mail \"\" & lab-03 post mail x"));
+    by_hand(stage, "lab-03 listen mail --count 2 & sleep 1; lab-03 post mail ''; lab-03 post mail x",
+            "lab-03 listen mail --count 2   and, in a second window:   lab-03 post mail \"\" & lab-03 post mail x");
     stage.recognise("came back without a message", "empty-is-nothing");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot"), text = words(stage.random());
@@ -366,8 +369,8 @@ CASE("3.11 a timeout is kept: none at all and some and nearly for ever" * points
      hints("What does 0 mean to the call you wait with? And -1? And 2147483647?",
            "0 takes what is there and does not wait; the longest timeout must not turn into a negative number by multiplying.",
            "Deadline::poll_ms() (wait_ms()) gives what poll() (SetMailslotInfo) takes: 0, what is left, or -1 for ever.")) {
-    stage.by_hand(by_track("time lab-03 listen mail --timeout 300; echo $?",
-                           "lab-03 listen mail --timeout 300"));
+    by_hand(stage, "time lab-03 listen mail --timeout 300; echo $?",
+            "lab-03 listen mail --timeout 300");
     stage.recognise("waits in recv\\(", "zero-is-for-ever");
     stage.patience(milliseconds(6000));
     stage.recognise("processor time in", "busy-waiting");
@@ -408,8 +411,8 @@ CASE("3.12 post waits for room as long as it was told and no longer" * points(by
      hints("The receiver sleeps, and its slot is full. What does a plain send do now?",
            "Without MSG_DONTWAIT it waits for ever. With it, EAGAIN tells that there is no room; then wait for room with a deadline, and try again.",
            "connect() first, then poll() for POLLOUT with deadline.poll_ms(). Win32: FILE_FLAG_OVERLAPPED, wait for the event, CancelIoEx, and then GetOverlappedResult tells what really happened.")) {
-    stage.by_hand(by_track("sleep 9 | lab-03 listen mail --info --timeout 0 > /dev/null & sleep 1; seq 1 1000 | lab-03 post mail --lines > /dev/null; time lab-03 post mail hello --timeout 300",
-                           "lab-03 listen mail --info   and, in a second window, with a file of 10000 lines:   lab-03 post mail --lines --timeout 100 < FILE"));
+    by_hand(stage, "sleep 9 | lab-03 listen mail --info --timeout 0 > /dev/null & sleep 1; seq 1 1000 | lab-03 post mail --lines > /dev/null; time lab-03 post mail hello --timeout 300",
+            "lab-03 listen mail --info   and, in a second window, with a file of 10000 lines:   lab-03 post mail --lines --timeout 100 < FILE");
     stage.recognise("waits in (send\\(|WriteFile)", "blocks-on-full");
     stage.recognise("processor time in", by_track("polls-the-unconnected", "busy-waiting"));
     stage.patience(milliseconds(6000));
@@ -466,8 +469,8 @@ CASE("3.13 numbered messages say whose they are and count from 1" * points(2) * 
      hints("What must a message carry, so that the receiver knows that one is missing?",
            "Whose it is and which in the row. The text may hold anything, spaces too, and may be empty.",
            "\"#\" + sender + \" \" + number + \" \" + text.")) {
-    stage.by_hand(by_track("lab-03 listen mail --count 3 & sleep 1; printf 'a\\n\\nlast one' | lab-03 post mail --lines --numbered",
-                           "lab-03 listen mail --count 3   and, in a second window:   (echo a& echo b& echo c) | lab-03 post mail --lines --numbered"));
+    by_hand(stage, "lab-03 listen mail --count 3 & sleep 1; printf 'a\\n\\nlast one' | lab-03 post mail --lines --numbered",
+            "lab-03 listen mail --count 3   and, in a second window:   (echo a& echo b& echo c) | lab-03 post mail --lines --numbered");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot");
     RawSlot slot(stage, name);
@@ -490,8 +493,8 @@ CASE("3.14 listen tells what is missing and late and a duplicate for each sender
      hints("Numbers 1, 2, 5 have come. What do you know now? And when 4 comes?",
            "Higher than due: a hole up to it. Lower: it is either in a hole, and then it is late, or it was here before.",
            "Keep the holes as first and last number. A late one splits its hole in two, or shortens it, or closes it.")) {
-    stage.by_hand(by_track("lab-03 listen mail --numbered --count 5 & sleep 1; for n in 1 2 5 4 4; do lab-03 post mail \"#me $n hello\"; done",
-                           "lab-03 listen mail --numbered   and, in a second window:   for %n in (1 2 5 4 4) do lab-03 post mail \"#me %n hello\""));
+    by_hand(stage, "lab-03 listen mail --numbered --count 5 & sleep 1; for n in 1 2 5 4 4; do lab-03 post mail \"#me $n hello\"; done",
+            "lab-03 listen mail --numbered   and, in a second window:   for %n in (1 2 5 4 4) do lab-03 post mail \"#me %n hello\"");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot"), a = stage.random().word(8), b = stage.random().word(9);
     Subject lab = stage.start({"listen", name, "--numbered", "--count", "15"}, here);
@@ -530,8 +533,8 @@ CASE("3.15 whatever comes in: a text without a number is a text and a huge numbe
      hints("Anybody may post anything into your slot. What is the worst number he can send?",
            "One that does not fit into 64 bits; 0; none at all. And one that fits: 18446744073709551615, right after 1.",
            "std::from_chars tells overflow and what it did not read; a hole is two numbers, not a list of all that are in it.")) {
-    stage.by_hand(by_track("lab-03 listen mail --numbered --count 1 & sleep 1; lab-03 post mail '#me 18446744073709551615 hello'",
-                           "lab-03 listen mail --numbered   and, in a second window:   lab-03 post mail \"#me 18446744073709551615 hello\""));
+    by_hand(stage, "lab-03 listen mail --numbered --count 1 & sleep 1; lab-03 post mail '#me 18446744073709551615 hello'",
+            "lab-03 listen mail --numbered   and, in a second window:   lab-03 post mail \"#me 18446744073709551615 hello\"");
     stage.recognise("got: \"1 x\"", "gap-unnoticed");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot"), a = stage.random().word(8);
@@ -566,8 +569,8 @@ CASE("3.16 what a sender could not deliver is what the listener misses" * points
      hints("The sender knows that a message was lost. How does the receiver come to know it?",
            "A lost message keeps its number: the next one that gets through has a higher one.",
            "post() must say Delivery::full exactly when the message is not in the slot; enter() does the rest.")) {
-    stage.by_hand(by_track("sleep 3 | lab-03 listen mail --numbered --info --timeout 9000 & sleep 1; (seq 1 700; sleep 5; echo the last) | lab-03 post mail --lines --numbered | tail -n 1; wait",
-                           "lab-03 listen mail --numbered --info   and, in a second window:   lab-03 post mail --lines --numbered < FILE   then Ctrl-Z and Enter in the first"));
+    by_hand(stage, "sleep 3 | lab-03 listen mail --numbered --info --timeout 9000 & sleep 1; (seq 1 700; sleep 5; echo the last) | lab-03 post mail --lines --numbered | tail -n 1; wait",
+            "lab-03 listen mail --numbered --info   and, in a second window:   lab-03 post mail --lines --numbered < FILE   then Ctrl-Z and Enter in the first");
     stage.recognise("waits in (send\\(|WriteFile)", "blocks-on-full");
     stage.patience(milliseconds(6000));
     const Start here = slots_here(stage);
@@ -620,8 +623,8 @@ CASE("3.17 a broadcast reaches everyone once" * points(3) * section("exercise-4-
      hints("What does the system offer on one machine, to send one message to many slots?",
            "Nothing: a slot has one owner, and a message goes into one slot. A broadcast is a round.",
            "post() to each name, in a loop.")) {
-    stage.by_hand(by_track("lab-03 listen a --count 1 & lab-03 listen b --count 1 & sleep 1; lab-03 broadcast hello a b",
-                           "lab-03 listen a   and, in a second window:   lab-03 listen b   and, in a third:   lab-03 broadcast hello a b"));
+    by_hand(stage, "lab-03 listen a --count 1 & lab-03 listen b --count 1 & sleep 1; lab-03 broadcast hello a b",
+            "lab-03 listen a   and, in a second window:   lab-03 listen b   and, in a third:   lab-03 broadcast hello a b");
     const Start here = slots_here(stage);
     const std::string text = words(stage.random());
     std::vector<RawSlot> slots;
@@ -646,8 +649,8 @@ CASE("3.18 one dead listener and one stuck one keep the message from nobody else
      hints("Five listeners; the second is dead, the third has not read for an hour. When does the fifth get the message?",
            "A blocking send waits for the stuck one for ever; an exception for the dead one ends the round. Neither may happen.",
            "post() with an expired deadline for each; put everyone who was not reached into the result, and go on.")) {
-    stage.by_hand(by_track("sleep 9 | lab-03 listen stuck --info --timeout 0 > /dev/null & lab-03 listen a --count 1 & sleep 1; seq 1 1000 | lab-03 post stuck --lines > /dev/null; lab-03 broadcast hello stuck dead a; echo $?",
-                           "lab-03 listen a   and, in a second window:   lab-03 broadcast hello dead a"));
+    by_hand(stage, "sleep 9 | lab-03 listen stuck --info --timeout 0 > /dev/null & lab-03 listen a --count 1 & sleep 1; seq 1 1000 | lab-03 post stuck --lines > /dev/null; lab-03 broadcast hello stuck dead a; echo $?",
+            "lab-03 listen a   and, in a second window:   lab-03 broadcast hello dead a");
     stage.recognise("waits in (send\\(|WriteFile)", "blocks-on-full");
     stage.patience(milliseconds(5000));
     const Start here = slots_here(stage);
@@ -694,8 +697,8 @@ CASE("3.19 several senders at once: nothing is lost or mixed up and each one's o
      hints("Who makes sure that two messages do not run into each other?",
            "The system does, as long as one message is one call on the sender's side too. And when the slot is full, who waits?",
            "One send() (WriteFile) for each message. On EAGAIN wait for room and send the same message again.")) {
-    stage.by_hand(by_track("lab-03 listen mail --count 60 & sleep 1; for i in a b c; do seq -f $i%g 1 20 | lab-03 post mail --lines --timeout 9000 & done; wait",
-                           "lab-03 listen mail   and, in two more windows at once:   lab-03 post mail --lines < FILE"));
+    by_hand(stage, "lab-03 listen mail --count 60 & sleep 1; for i in a b c; do seq -f $i%g 1 20 | lab-03 post mail --lines --timeout 9000 & done; wait",
+            "lab-03 listen mail   and, in two more windows at once:   lab-03 post mail --lines < FILE");
     const Start here = slots_here(stage);
     const std::string name = stage.name("slot");
     const int each = 20;

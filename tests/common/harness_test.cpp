@@ -48,6 +48,25 @@ TEST_CASE("a difference names the first byte that differs") {
     CHECK(judge::difference("abXd", "abcd").starts_with("byte 2 differs"));
 }
 
+TEST_CASE("a mistake is recognised as long as its words mean it") {
+    const judge::CaseOptions options;
+    judge::Stage::State state(options);
+    judge::Stage stage(state);
+    const auto named = [&]() -> std::string {
+        try {
+            stage.fail({"red", "blue", "", "", "from-the-step"});
+        } catch (const judge::CaseOver& over) {
+            return over.result.mistake;
+        }
+    };
+    CHECK(named() == "from-the-step");
+    stage.recognise("got: blue", "for-this-step");
+    stage.recognise_throughout("expected: red", "in-all-steps");
+    CHECK(named() == "for-this-step");
+    stage.forget();
+    CHECK(named() == "in-all-steps");
+}
+
 namespace {
 
 struct Started {

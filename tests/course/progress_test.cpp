@@ -64,6 +64,35 @@ TEST_CASE("a damaged file is kept aside and does not stop the work") {
     }
 }
 
+TEST_CASE("whatever is in the way of the file is kept aside, and the work goes on") {
+    const auto kept = [](const fs::path& folder, const std::string& start) {
+        for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+            if (entry.path().filename().string().starts_with(start))
+                return true;
+        return false;
+    };
+    for (const char* in_the_way : {".course", ".course/progress.json/mine", ".course/lock/mine"}) {
+        CAPTURE(in_the_way);
+        const TemporaryFolder folder;
+        const Repository repository = folder.repository();
+        folder.put(in_the_way, "mine");
+        const Lab lab = repository.lab_named("01");
+        CHECK(Progress(repository).hints_shown(lab, Track::posix, "1.2") == 0);
+        Progress(repository).record_hint(lab, Track::posix, "1.2", 2);
+        CHECK(Progress(repository).hints_shown(lab, Track::posix, "1.2") == 2);
+        CHECK((kept(folder.path(), ".course.damaged-") || kept(folder.path() / ".course", fs::path(in_the_way).parent_path().filename().string() + ".damaged-")));
+    }
+}
+
+TEST_CASE("numbers that cannot be are no danger") {
+    const TemporaryFolder folder;
+    const Repository repository = folder.repository();
+    folder.put(".course/progress.json", R"({"hints": {"01-anonymous-pipes": {"posix": {"1.1": -5, "1.2": 1e300}}}})");
+    const Lab lab = repository.lab_named("01");
+    CHECK(Progress(repository).hints_shown(lab, Track::posix, "1.1") == 0);
+    CHECK(Progress(repository).hints_shown(lab, Track::posix, "1.2") == 1'000'000);
+}
+
 TEST_CASE("values of an unexpected type count as absent") {
     const TemporaryFolder folder;
     const Repository repository = folder.repository();

@@ -1,10 +1,31 @@
 #pragma once
 
 #include "labs.hpp"
+#include "terminal.hpp"
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
+
+/// A terminal of this many columns, as far as anybody can see who asks for its width.
+class Columns {
+public:
+    explicit Columns(int count) { ::setenv("COLUMNS", std::to_string(count).c_str(), 1); }
+    ~Columns() { ::unsetenv("COLUMNS"); }
+    Columns(const Columns&) = delete;
+    Columns& operator=(const Columns&) = delete;
+};
+
+/// The longest line of a text, in columns.
+inline std::size_t longest_line(const std::string& text) {
+    std::istringstream lines(text);
+    std::size_t longest = 0;
+    for (std::string line; std::getline(lines, line);)
+        longest = std::max(longest, course::columns(line));
+    return longest;
+}
 
 /// A folder of its own for one test.
 class TemporaryFolder {

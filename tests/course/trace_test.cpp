@@ -1,4 +1,6 @@
+#include "commands.hpp"
 #include "markdown.hpp"
+#include "temporary.hpp"
 #include "trace_chart.hpp"
 #include <doctest/doctest.h>
 
@@ -112,4 +114,23 @@ TEST_CASE("a handout's sections are found by their anchors, and code is no headi
     CHECK(text.find("    # no heading\n") != std::string::npos);
     CHECK(text.find("more bold `code`") != std::string::npos);
     CHECK(text.find("One\n===") != std::string::npos);
+}
+
+TEST_CASE("words of a traced program that stand before the -- are answered with the right line") {
+    CHECK(misplaced_trace_words({"01", "--", "capture", "--", "echo"}).empty());
+    CHECK(misplaced_trace_words({"01", "--solution", "--svg", "x.svg", "--", "capture"}).empty());
+    CHECK(misplaced_trace_words({"--help"}).empty());
+    const auto answers = [](const std::vector<std::string>& words, const char* line) {
+        return misplaced_trace_words(words).find(line) != std::string::npos;
+    };
+    CHECK(answers({"01", "capture", "echo", "hi"}, "./course trace 01 -- capture echo hi"));
+    CHECK(answers({"01", "capture", "--", "echo", "a b"}, "./course trace 01 -- capture -- echo 'a b'"));
+    CHECK(answers({"02", "--solution", "read", "p"}, "./course trace 02 --solution -- read p"));
+    CHECK(answers({"01"}, "./course trace 01 -- capture -- echo"));
+}
+
+TEST_CASE("a table has columns where they fit, and else one field a line") {
+    const std::string table = "| | POSIX | Windows |\n|---|---|---|\n| make | `pipe2(ends, O_CLOEXEC)` | `a \\| b` |\n\nafter\n";
+    CHECK(markdown_text(table, 80, Style{}) == "       POSIX                      Windows\nmake   `pipe2(ends, O_CLOEXEC)`   `a | b`\n\nafter\n");
+    CHECK(markdown_text(table, 40, Style{}) == "make\n  POSIX: `pipe2(ends, O_CLOEXEC)`\n  Windows: `a | b`\n\nafter\n");
 }

@@ -124,6 +124,52 @@ TEST_CASE("a failure says everything that helps, in terminal-proof text") {
     CHECK(has(brief, "waiting    lab-01"));
 }
 
+TEST_CASE("what is to be read is what the named mistake is about, or else the case's section") {
+    const TemporaryFolder folder;
+    const Repository repository = folder.repository();
+    const Lab lab = repository.lab_named("01");
+    folder.put("tests/01-anonymous-pipes/mistakes/posix/sigpipe.patch", "Mistake: sigpipe\nTitle: x\nSection: the-reader-hangs-up\n\n--- a\n");
+    CaseVerdict failed = one("1.20", CaseOutcome::failed, 3);
+    CHECK(section_to_read(repository, lab, Track::posix, failed) == "end-of-file");
+    failed.mistake = "unheard-of, sigpipe";
+    CHECK(section_to_read(repository, lab, Track::posix, failed) == "the-reader-hangs-up");
+    CHECK(section_to_read(repository, lab, Track::win32, failed) == "end-of-file");
+    CHECK(has(summary_text(repository, lab, Track::posix, verdict_of({failed}), "x", {}), "README.md#the-reader-hangs-up"));
+}
+
+TEST_CASE("PUPPET and the shell for lines by hand are explained once, where they come first") {
+    const TemporaryFolder folder;
+    const Repository repository = folder.repository();
+    CaseVerdict first = one("1.1", CaseOutcome::failed, 8), second = one("1.2", CaseOutcome::failed, 8);
+    first.message = second.message = "tried: lab-01 capture -- PUPPET 1\nby hand: lab-01 capture -- true\nexpected: a\ngot: b";
+    const std::string text = verdict_text(repository, repository.lab_named("01"), Track::win32, verdict_of({first, second}), {});
+    for (const char* once : {"a program of the judge", "PATH=$PWD/build/windows-wine/run:$PATH"}) {
+        const std::size_t at = text.find(once);
+        CHECK(at < text.find("1.2"));
+        CHECK(text.find(once, at + 1) == std::string::npos);
+    }
+}
+
+TEST_CASE("a verdict keeps to the width of a narrow terminal, but for what is to be copied") {
+    const TemporaryFolder folder;
+    const Repository repository = folder.repository();
+    CaseVerdict failed = one("1.10", CaseOutcome::failed, 9);
+    failed.title = "filter does not deadlock when both pipes are full and somebody waits for somebody";
+    failed.message = "tried: lab-01 filter -- PUPPET 1\nexpected: the started program writes 3145728 bytes to its standard output\ngot: nothing: everything stood still";
+    failed.section = "both";
+    const Verdict verdict = verdict_of({one("1.1", CaseOutcome::passed, 8), failed});
+    const Lab lab = repository.lab_named("01");
+    for (const int width : {40, 60, 80, 120}) {
+        CAPTURE(width);
+        const Columns columns(width);
+        const std::string text = verdict_text(repository, lab, Track::posix, verdict, {}) + summary_text(repository, lab, Track::posix, verdict, "x", {});
+        CHECK(longest_line(text) <= static_cast<std::size_t>(std::max(width, 4 + 2 + 44)));  // labs/01-anonymous-pipes/README.md#both
+        CHECK(has(text, "1.10"));
+        CHECK(has(text, "0/9"));
+        CHECK(has(text, width < 72 ? "    tried\n      lab-01" : "      tried      lab-01"));
+    }
+}
+
 TEST_CASE("an untouched starter is told where to begin, a finished one nothing") {
     const Lab lab{"01", "01-anonymous-pipes"};
     const std::string starter = "// throw ipc::not_implemented() is what you replace\n\nint helper(int x) { "
@@ -136,11 +182,14 @@ TEST_CASE("an untouched starter is told where to begin, a finished one nothing")
 
     const Verdict untouched =
         verdict_of({one("1.1", CaseOutcome::not_attempted, 8), one("1.2", CaseOutcome::unavailable_here, 8)});
-    const std::string text = summary_text(lab, Track::posix, untouched, starter, {});
+    const TemporaryFolder folder;
+    const Repository repository = folder.repository();
+    std::string text = summary_text(repository, lab, Track::posix, untouched, starter, {});
+    std::replace(text.begin(), text.end(), '\n', ' ');  // wherever the lines break
     CHECK(has(text, "0/8 points"));
     CHECK(has(text, "open labs/01-anonymous-pipes/posix.cpp at line 5 and write capture()"));
     const std::string done =
-        summary_text(lab, Track::posix, verdict_of({one("1.1", CaseOutcome::passed, 8)}), "done", {});
+        summary_text(repository, lab, Track::posix, verdict_of({one("1.1", CaseOutcome::passed, 8)}), "done", {});
     CHECK(has(done, "8/8 points"));
     CHECK_FALSE(has(done, "Next"));
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace judge {
 namespace {
@@ -47,9 +48,17 @@ const std::vector<CaseInfo>& all_cases() {
         std::vector<CaseInfo> cases;
         for (const auto& [place, info] : registry())
             cases.push_back(info);
-        std::sort(cases.begin(), cases.end(), [](const CaseInfo& a, const CaseInfo& b) {
-            return std::pair(a.exercise, number_behind_dot(a.name)) < std::pair(b.exercise, number_behind_dot(b.name));
-        });
+        std::sort(cases.begin(), cases.end(),
+                  [](const CaseInfo& a, const CaseInfo& b) { return number_behind_dot(a.name) < number_behind_dot(b.name); });
+        // What only one system has comes last, by its number, and goes back to exercises that were over.
+        std::set<std::string> before, after;
+        std::string current;
+        for (CaseInfo& info : cases) {
+            if (std::exchange(current, info.exercise) != info.exercise && !before.insert(info.exercise).second)
+                after.insert(info.exercise);
+            if (after.contains(info.exercise))
+                info.exercise += ", continued";
+        }
         return cases;
     }();
     return sorted;

@@ -120,7 +120,9 @@ public:
     void complains(std::string_view about, const Mistake& otherwise = {});
 
     /// While it waits for somebody it uses no processor: watched for a tenth of a second.
-    void idles(const Mistake& otherwise = "busy-waiting");
+    void idles() { idles("", "busy-waiting"); }
+    void idles(const Mistake& otherwise) { idles(otherwise, otherwise); }
+    void idles(const Mistake& if_ended, const Mistake& if_busy);
     bool running();
 
     Process& process();
@@ -230,7 +232,13 @@ public:
     /// If the failure's words (message or explained hang) match this regular expression, the mistake is this one. The
     /// first match wins over the mistake that the failing step names.
     void recognise(const std::string& pattern, const Mistake& mistake);
-    /// A command that shows the same by hand, with real programs instead of puppets.
+    /// The same, where the words alone do not tell: `mistake` is asked when they have been found.
+    void recognise(const std::string& pattern, std::function<Mistake()> mistake);
+    /// The same as the first; forget() does not touch it.
+    void recognise_throughout(const std::string& pattern, const Mistake& mistake);
+    /// What recognise() was told is of no use from here on: the same words mean something else in another step.
+    void forget();
+    /// A command that shows the same by hand, with real programs instead of puppets; the last one counts.
     void by_hand(const std::string& command);
     /// How long a wait may take before it has failed; for cases whose subject has timeouts of its own.
     void patience(milliseconds longest);

@@ -66,15 +66,40 @@ std::vector<std::string> Puppet::odd_signals() const { return state_->hello.at("
 
 namespace {
 
+// What the puppet does when it is told this, as a student would say it.
+std::string words_for(const json& request, std::size_t bytes) {
+    const std::string what = request.at("do");
+    const auto amount = [](std::uint64_t count) { return std::to_string(count) + (count == 1 ? " byte" : " bytes"); };
+    if (what == "write")
+        return "writes " + amount(bytes) + " to its standard output";
+    if (what == "write-error")
+        return "writes " + amount(bytes) + " to its standard error";
+    if (what == "pour")
+        return "writes " + amount(request.at("count")) + " to its standard output";
+    if (what == "read")
+        return "reads " + amount(request.at("count")) + " from its standard input";
+    if (what == "drain")
+        return "reads its standard input to the end";
+    if (what == "relay")
+        return "copies its standard input to its standard output, to the end";
+    if (what == "close-input" || what == "close-output")
+        return std::string("closes its standard ") + (what == "close-input" ? "input" : "output");
+    if (what == "spawn")
+        return "starts a child of its own";
+    if (what == "reap")
+        return "waits for the end of its own child";
+    return "goes on until it is told to end";
+}
+
 template <class State>
 void send(State& state, json request, std::string_view bytes = {}) {
-    state.pending = request.at("do");
+    state.pending = words_for(request, bytes.size());
     if (!bytes.empty())
         request["bytes"] = bytes.size();
     const std::string text = request.dump() + "\n" + std::string(bytes);
     Stage stage(state.stage);
     if (!state.connection)
-        throw std::logic_error("a puppet was told to " + state.pending + " before it was started");
+        throw std::logic_error("a puppet that " + state.pending + " was told so before it was started");
     if (!state.connection->write(text.data(), text.size(), Deadline::in(milliseconds(10000))))
         stage.fail({"the started program goes on until it is told to end", "it is gone", "", "", "child-killed"});
 }
@@ -84,7 +109,7 @@ json receive(State& state, std::string& bytes, const Mistake& on_hang) {
     Stage stage(state.stage);
     LineReader reader;
     bool lost = false;
-    const std::string what = "the started program can do this: " + state.pending;
+    const std::string what = "the started program " + state.pending;
     stage.await([&](Deadline deadline) { return reader.attempt(*state.connection, deadline, lost); }, what, on_hang);
     if (lost)
         stage.fail({what, "it was ended meanwhile", "", "", on_hang});

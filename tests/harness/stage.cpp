@@ -127,7 +127,16 @@ void Stage::patience(milliseconds longest) { state_.patience = longest; }
 void Stage::by_hand(const std::string& command) { state_.by_hand = command; }
 
 void Stage::recognise(const std::string& pattern, const Mistake& mistake) {
-    state_.rules.emplace_back(std::regex(pattern), mistake);
+    state_.rules.push_back({std::regex(pattern), [mistake] { return mistake; }, false});
+}
+void Stage::recognise(const std::string& pattern, std::function<Mistake()> mistake) {
+    state_.rules.push_back({std::regex(pattern), std::move(mistake), false});
+}
+void Stage::recognise_throughout(const std::string& pattern, const Mistake& mistake) {
+    state_.rules.push_back({std::regex(pattern), [mistake] { return mistake; }, true});
+}
+void Stage::forget() {
+    std::erase_if(state_.rules, [](const auto& rule) { return !rule.throughout; });
 }
 
 Subject Stage::start(std::vector<std::string> arguments, Start how) {
@@ -239,10 +248,13 @@ void Stage::fail(Failure failure) {
         const std::string& words = subject->errors.bytes;
         const Ended how = over ? subject->process.ended() : Ended{};
         crashed = crashed || (over && has_crashed(how));
+        std::string ending;
         if (over && (how.how == Ended::How::killed || how.code != 0 || !words.empty()))
-            endings += (endings.empty() ? "" : "\n") + how.text() + (words.empty() ? "" : ", saying " + shown(words, 300));
+            ending = how.text() + (words.empty() ? "" : ", saying " + shown(words, 300));
         else if (!words.empty())
-            endings += (endings.empty() ? "" : "\n") + std::string("it says ") + shown(words, 300);
+            ending = "it says " + shown(words, 300);
+        if (!ending.empty())  // of several programs, which one
+            endings += (endings.empty() ? "" : "\n") + ending + (state_.subjects.size() > 1 ? "  (" + subject->command + ")" : "");
     }
     add_line(result.message, "tried", state_.tried);
     add_line(result.message, "by hand", state_.by_hand);
@@ -255,9 +267,9 @@ void Stage::fail(Failure failure) {
     // A program that crashes shows the symptoms of many mistakes, and has made another one.
     result.mistake = crashed ? Mistake() : failure.mistake;
     const std::string all = result.message + "\n" + result.waiting;
-    for (const auto& [pattern, mistake] : state_.rules)
-        if (std::regex_search(all, pattern)) {
-            result.mistake = mistake;
+    for (const auto& rule : state_.rules)
+        if (std::regex_search(all, rule.pattern)) {
+            result.mistake = rule.mistake();
             break;
         }
     throw CaseOver{result};

@@ -100,7 +100,12 @@ struct Stage::State {
     std::string token;  ///< part of every name of this stage
     std::string root, folder, files;
     std::string tried, by_hand;
-    std::vector<std::pair<std::regex, Mistake>> rules;
+    struct Rule {
+        std::regex pattern;
+        std::function<Mistake()> mistake;
+        bool throughout;
+    };
+    std::vector<Rule> rules;
     milliseconds patience{12000};
     std::vector<std::shared_ptr<Subject::State>> subjects;
     std::vector<std::shared_ptr<Puppet::State>> puppets;

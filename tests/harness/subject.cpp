@@ -217,7 +217,7 @@ void Subject::complains(std::string_view about, const Mistake& otherwise) {
 
 bool Subject::running() { return !state_->process.wait(Deadline::in(milliseconds(0))); }
 
-void Subject::idles(const Mistake& otherwise) {
+void Subject::idles(const Mistake& if_ended, const Mistake& if_busy) {
     Stage stage(state_->stage);
     auto cpu_before = state_->process.cpu_time();
     const auto wakeups_before = state_->process.wakeups();
@@ -226,7 +226,7 @@ void Subject::idles(const Mistake& otherwise) {
     // waiting is watched on.
     for (bool sure = false; !sure;) {
         if (state_->process.wait(Deadline::in(milliseconds(100))))
-            stage.fail({"lab program waits", "it ended", "", "", otherwise});
+            stage.fail({"lab program waits", "it ended", "", "", if_ended});
         const auto cpu_now = state_->process.cpu_time();
         const bool blocked = (cpu_now == cpu_before || !state_->process.stillness().empty()) && !state_->process.wants_processor();
         used += std::chrono::duration_cast<milliseconds>(cpu_now - cpu_before);
@@ -234,7 +234,7 @@ void Subject::idles(const Mistake& otherwise) {
         cpu_before = cpu_now;
         if (used > milliseconds(40))
             stage.fail({"no processor is used while it waits", std::to_string(used.count()) + " ms of processor time in " +
-                                                                    std::to_string(watched.count()) + " ms", "", "", otherwise});
+                                                                    std::to_string(watched.count()) + " ms", "", "", if_busy});
         sure = blocked || watched >= milliseconds(1000);
     }
     const auto wakeups = state_->process.wakeups();
@@ -242,7 +242,7 @@ void Subject::idles(const Mistake& otherwise) {
     if (wakeups && wakeups_before && *wakeups > *wakeups_before && *wakeups - *wakeups_before > static_cast<std::uint64_t>(watched.count()) * 8 / 100)
         stage.fail({"it sleeps until there is something to do",
                     "it woke up " + std::to_string(*wakeups - *wakeups_before) + " times in " + std::to_string(watched.count()) +
-                        " ms to look", "", "", otherwise});
+                        " ms to look", "", "", if_busy});
 }
 
 }  // namespace judge
