@@ -44,6 +44,17 @@ struct BenchMechanismsOptions {
     std::string json, html, svg;          ///< files to write as well
 };
 
+struct BenchClassOptions {
+    std::size_t submissions = 200;
+    std::vector<std::string> labs;    ///< empty: all
+    std::vector<std::string> tracks;  ///< empty: posix
+    unsigned seed = 1;                ///< of the class that is made
+    unsigned jobs = 0;
+    std::string require, folder;
+    bool once = false;  ///< without the undisturbed run that the disturbed one is compared with
+    bool keep = false;  ///< the folder with submissions and results stays
+};
+
 struct TraceOptions {
     std::string lab;
     std::string track = "posix";
@@ -71,6 +82,7 @@ struct DebugOptions {
 struct ClassOptions {
     std::string submissions, out;
     std::vector<std::string> labs;     ///< empty: all
+    std::vector<std::string> tracks;   ///< empty: posix
     std::vector<std::string> formats;  ///< besides CSV and HTML
     std::string isolation;             ///< the level to use; empty: the strongest
     std::string require;               ///< the weakest level that will do
@@ -95,6 +107,7 @@ int doctor(const Repository& repository, const std::string& track);
 int test(const Repository& repository, const TestOptions& options);
 int build_docs(const Repository& repository, const DocsOptions& options);
 int bench_loop(const Repository& repository, const BenchOptions& options);
+int bench_class(const Repository& repository, const BenchClassOptions& options);
 int bench_mechanisms(const Repository& repository, const BenchMechanismsOptions& options);
 
 }  // namespace course

@@ -141,6 +141,7 @@ int run(int argc, char** argv) {
     sub->add_option("submissions", grading_class.submissions, "a folder with a folder, zip or tar for each student")->required();
     sub->add_option("--out", grading_class.out, "where the results go; unchanged submissions in it are not graded again")->required();
     sub->add_option("--lab", grading_class.labs, "only this lab; may be given again")->take_all()->allow_extra_args(false);
+    sub->add_option("--track", grading_class.tracks, "posix (default) or win32; may be given again, for both")->take_all()->allow_extra_args(false);
     sub->add_option("--format", grading_class.formats, "results also as gradescope, classroom50, autolab, prairielearn, junit or vpl; may be given again")
         ->take_all()
         ->allow_extra_args(false);
@@ -217,6 +218,19 @@ int run(int argc, char** argv) {
         ->capture_default_str()
         ->check(CLI::Range(1, 1000));
     sub->add_option("--json", benching.json, "write the figures to this file as well");
+
+    BenchClassOptions grading_many;
+    sub = verb(*bench, "class", "grade a synthetic class, killed half-way: is every verdict right, and what does it take",
+               [&](const Repository& r) { return bench_class(r, grading_many); });
+    sub->add_option("--submissions", grading_many.submissions, "how many")->capture_default_str()->check(CLI::Range(2, 100000));
+    sub->add_option("--lab", grading_many.labs, "only this lab; may be given again")->take_all()->allow_extra_args(false);
+    sub->add_option("--track", grading_many.tracks, "posix (default) or win32; may be given again")->take_all()->allow_extra_args(false);
+    sub->add_option("--class-seed", grading_many.seed, "another class")->capture_default_str();
+    sub->add_option("--jobs", grading_many.jobs, "submissions graded at once (default: as class grade does)")->check(CLI::Range(1, 256));
+    sub->add_option("--require", grading_many.require, "fail unless the isolation is at least this");
+    sub->add_option("--folder", grading_many.folder, "where it works (default: build/bench-class)");
+    sub->add_flag("--once", grading_many.once, "without the undisturbed run that the other one is compared with");
+    sub->add_flag("--keep", grading_many.keep, "leave submissions and results there");
 
     try {
         app.parse(argc, argv);
