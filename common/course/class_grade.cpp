@@ -3,6 +3,7 @@
 
 #include "build.hpp"
 #include "class_intake.hpp"
+#include "class_pass.hpp"
 #include "class_results.hpp"
 #include "class_sandbox.hpp"
 #include "commands.hpp"
@@ -18,6 +19,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <mutex>
+#include <optional>
 #include <regex>
 #include <sstream>
 #include <sys/stat.h>
@@ -61,9 +63,9 @@ struct Recipe {
 std::string text_hash_of(const fs::path& file) { return content_hash(read_file(file).value_or("")); }
 
 // Ninja knows how the starter is made; a submission is made just so.
-Recipe recipe_for(const Repository& repository, const Lab& lab) {
+Recipe recipe_for(const Repository& repository, const Lab& lab, bool is_built) {
     const std::string target = "lab-" + lab.number, build_folder = build_of("linux");
-    if (const auto errors = build(repository, "linux", {target + "-main", "ipc", "judge-" + lab.number, "puppet"}))
+    if (const auto errors = is_built ? std::nullopt : build(repository, "linux", {target + "-main", "ipc", "judge-" + lab.number, "puppet"}))
         throw Failure(exit_code::judge_error, fmt::format("the judge of {} does not build:\n{}", lab.name, first_errors(*errors, repository.root)));
     const Outcome commands = run({{"ninja", "-C", (repository / build_folder).string(), "-t", "commands", target}, {}, std::chrono::minutes(1), {}});
     Recipe recipe;
@@ -275,10 +277,12 @@ void make_folder(const fs::path& folder) {
 
 }  // namespace
 
-int class_grade(const Repository& repository, const ClassOptions& options) {
+int grade_pass(const Repository& repository, const ClassOptions& options, ClassPass& pass) {
     for (const std::string& format : options.formats)
         rendered(format, json::object());  // an unknown one is said before hours of grading
-    const std::vector<Submission> submissions = submissions_in(options.submissions);
+    std::vector<Submission> submissions = submissions_in(options.submissions);
+    if (!pass.only.empty())
+        std::erase_if(submissions, [&](const Submission& each) { return !pass.only.contains(each.key); });
     std::string obstacle;
     Isolation level = strongest_isolation(obstacle);
     if (!options.isolation.empty()) {
@@ -296,13 +300,17 @@ int class_grade(const Repository& repository, const ClassOptions& options) {
         labs = repository.labs();
     const fs::path out = options.out;
     make_folder(out / "students");
-    const FileLock lock(out / ".lock");
-    configure(repository, "linux");
+    pass.isolation = name_of(level);
+    std::optional<FileLock> lock;
+    if (!pass.is_part())
+        lock.emplace(out / ".lock");
+    if (!pass.is_built)
+        configure(repository, "linux");
     std::vector<Recipe> recipes;
     {
         const PassingLine line("building the judges …");
         for (const Lab& lab : labs)
-            recipes.push_back(recipe_for(repository, lab));
+            recipes.push_back(recipe_for(repository, lab, pass.is_built));
     }
     const std::string version = course_version(repository);
     if (const auto before = read_file(out / "course.json")) {
@@ -310,7 +318,8 @@ int class_grade(const Repository& repository, const ClassOptions& options) {
         if (known.is_object() && known.value("version", version) != version)
             throw Failure(exit_code::usage, fmt::format("{} holds results of version {} of the course, and this is {}; take another folder for --out", out.string(), known.value("version", ""), version));
     }
-    write_file(out / "course.json", json{{"version", version}, {"isolation", name_of(level)}}.dump(2) + "\n");
+    if (!pass.is_part())
+        write_file(out / "course.json", json{{"version", version}, {"isolation", name_of(level)}}.dump(2) + "\n");
     if (level != Isolation::namespaces)
         fmt::print(stderr, "course: isolation is only '{}' here: {}\n", name_of(level), obstacle);
 
@@ -321,7 +330,7 @@ int class_grade(const Repository& repository, const ClassOptions& options) {
     std::vector<unsigned> free_slots;
     const unsigned jobs = options.jobs ? options.jobs : processors();
     for (unsigned i = jobs; i-- > 0;)
-        free_slots.push_back(i);
+        free_slots.push_back(pass.first_slot + i);
     at_once(jobs, submissions.size(), [&](std::size_t i) {
         stop_if_interrupted();
         const Submission& submission = submissions[i];
@@ -337,11 +346,16 @@ int class_grade(const Repository& repository, const ClassOptions& options) {
         if (const auto before = read_file(file); before && !options.again) {
             json known = json::parse(*before, nullptr, false);
             // What a judge could not tell is asked again.
-            if (known.is_object() && known.value("input", "") == input && !needs_a_look(known)) {
+            if (known.is_object() && known.value("input", "") == input && (pass.keep_judge_errors || !needs_a_look(known))) {
                 results[i] = std::move(known);
                 count.skipped();
                 return;
             }
+        }
+        if (!pass.grade) {
+            const std::lock_guard guard(slots_mutex);
+            pass.ungraded.insert(submission.key);
+            return;
         }
         unsigned slot = 0;
         {
@@ -369,6 +383,8 @@ int class_grade(const Repository& repository, const ClassOptions& options) {
         results[i] = std::move(result);
         count.graded(submission.student);
     });
+    if (!pass.report)
+        return exit_code::full_marks;
     for (const ClassResult& result : results)
         write_file(out / "students" / (result.value("key", "") + ".html"), student_html(result));
     write_file(out / "class.csv", class_csv(results));
@@ -382,13 +398,20 @@ int class_grade(const Repository& repository, const ClassOptions& options) {
     int look = 0;
     for (const ClassResult& result : results)
         look += needs_a_look(result);
-    fmt::print("{} submissions{}: {} and {}\n", results.size(), count.skipped_count() ? fmt::format(" ({} unchanged since they were graded)", count.skipped_count()) : "",
+    fmt::print("{} submissions{}: {} and {}\n", results.size(), count.skipped_count() && !pass.keep_judge_errors ? fmt::format(" ({} unchanged since they were graded)", count.skipped_count()) : "",
                (out / "class.html").string(), (out / "class.csv").string());
     if (look) {
         fmt::print("{} could not be judged in part: the judge failed twice. No points were taken for it; see 'why' in students/*.json, and run the command again.\n", look);
         return exit_code::judge_error;
     }
     return exit_code::full_marks;
+}
+
+int class_grade(const Repository& repository, const ClassOptions& options) {
+    if (options.engine == "slurm")
+        return grade_by_slurm(repository, options);
+    ClassPass whole;
+    return grade_pass(repository, options, whole);
 }
 
 }  // namespace course

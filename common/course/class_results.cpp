@@ -91,7 +91,8 @@ json gradescope(const ClassResult& result) {
     for (const Item& item : items_of(result))
         tests.push_back({{"name", title_of(item)}, {"score", item.points}, {"max_score", item.max_points}, {"output", item.words},
                          {"output_format", "text"}, {"status", item.outcome == "passed" ? "passed" : "failed"}});
-    return {{"tests", tests}, {"output_format", "text"}, {"visibility", "visible"}, {"execution_time", static_cast<int>(result.value("seconds", 0.0) + 0.5)}};
+    return {{"tests", tests}, {"output_format", "text"}, {"visibility", "visible"}, {"output", fmt::format("Judged by IPC Labs {}; isolation: {}.", result.value("course", ""), result.value("isolation", ""))},
+            {"extra_data", {{"course", result.value("course", "")}, {"isolation", result.value("isolation", "")}}}, {"execution_time", static_cast<int>(result.value("seconds", 0.0) + 0.5)}};
 }
 
 // Integer scores, and no top-level keys but these.
@@ -156,17 +157,6 @@ std::string vpl(const ClassResult& result) {
     return text + fmt::format("Grade :=>> {:.2f}\n", most ? 100.0 * points_of(result) / most : 0.0);
 }
 
-std::string csv_field(const std::string& text) {
-    // A spreadsheet takes a text that begins so for a formula.
-    std::string safe = !text.empty() && std::string("=+-@\t\r").find(text[0]) != std::string::npos ? "'" + text : text;
-    if (safe.find_first_of(",\"\r\n") == std::string::npos)
-        return safe;
-    std::string quoted = "\"";
-    for (const char c : safe)
-        quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return quoted + "\"";
-}
-
 constexpr const char* style = R"(<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 :root { color-scheme: light dark; --good: #1a7f37; --bad: #b3261e; --dim: #59636e; --line: #d1d9e0; --bar: #0969da; --page: #fff; --ink: #1f2328; --soft: #f6f8fa }
@@ -200,6 +190,17 @@ const json* lab_in(const ClassResult& result, const std::string& column) {
 }
 
 }  // namespace
+
+std::string csv_field(const std::string& text) {
+    // A spreadsheet takes a text that begins so for a formula.
+    std::string safe = !text.empty() && std::string("=+-@\t\r").find(text[0]) != std::string::npos ? "'" + text : text;
+    if (safe.find_first_of(",\"\r\n") == std::string::npos)
+        return safe;
+    std::string quoted = "\"";
+    for (const char c : safe)
+        quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+    return quoted + "\"";
+}
 
 int points_of(const ClassResult& result) {
     int sum = 0;

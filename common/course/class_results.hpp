@@ -39,6 +39,8 @@ const std::vector<std::string>& result_formats();
 /// @throws Failure (usage) for an unknown one
 ResultFile rendered(const std::string& format, const ClassResult& result);
 
+/// A field of a CSV file (RFC 4180) that no spreadsheet takes for a formula.
+std::string csv_field(const std::string& text);
 /// A line a student, a column a lab and track, as gradebooks import it (RFC 4180).
 std::string class_csv(const std::vector<ClassResult>& results);
 /// The class at a glance: who, points, distribution, which mistakes are common.
