@@ -300,10 +300,12 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
         return exit_code::full_marks;
     write_file(out / "class.csv", class_csv(summary));
     write_file(out / "class.html", class_html(summary));
-    return tell(out, summary, count.skipped_count());
+    return tell(out, summary, pass.keep_judge_errors ? 0 : count.skipped_count());
 }
 
 int class_grade(const Repository& repository, const ClassOptions& options) {
+    if (options.engine == "slurm")
+        return grade_by_slurm(repository, options);
     ClassPass whole;
     return grade_pass(repository, options, whole);
 }

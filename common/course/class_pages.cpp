@@ -13,17 +13,6 @@ using nlohmann::json;
 namespace course {
 namespace {
 
-std::string csv_field(const std::string& text) {
-    // A spreadsheet takes a text that begins so for a formula.
-    std::string safe = !text.empty() && std::string("=+-@\t\r").find(text[0]) != std::string::npos ? "'" + text : text;
-    if (safe.find_first_of(",\"\r\n") == std::string::npos)
-        return safe;
-    std::string quoted = "\"";
-    for (const char c : safe)
-        quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return quoted + "\"";
-}
-
 constexpr const char* style = R"(<style>
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1f2328; --dim: #59636e; --line: #d8dee4; --soft: #f6f8fa; --bar: #0969da; --good: #1a7f37; --bad: #b3261e; --warn: #8a5a00 }
 @media (prefers-color-scheme: dark) { :root { --page: #0d1117; --ink: #e6edf3; --dim: #9198a1; --line: #30363d; --soft: #161b22; --bar: #4493f8; --good: #3fb950; --bad: #ff7b72; --warn: #d29922 } }
@@ -180,6 +169,17 @@ std::vector<ClassSummary::Lost> ClassSummary::cases() const { return ranked(case
 
 int ClassSummary::to_look_at() const {
     return static_cast<int>(std::count_if(rows_.begin(), rows_.end(), [](const Row& row) { return row.look; }));
+}
+
+std::string csv_field(const std::string& text) {
+    // A spreadsheet takes a text that begins so for a formula.
+    std::string safe = !text.empty() && std::string("=+-@\t\r").find(text[0]) != std::string::npos ? "'" + text : text;
+    if (safe.find_first_of(",\"\r\n") == std::string::npos)
+        return safe;
+    std::string quoted = "\"";
+    for (const char c : safe)
+        quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+    return quoted + "\"";
 }
 
 std::string class_csv(const ClassSummary& summary) {

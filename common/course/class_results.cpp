@@ -47,7 +47,8 @@ json gradescope(const ClassResult& result) {
             test.update({{"score", item.points}, {"max_score", item.max_points}, {"status", item.outcome == "passed" ? "passed" : "failed"}});
         tests.push_back(std::move(test));
     }
-    return {{"tests", tests}, {"output_format", "text"}, {"visibility", "visible"}, {"execution_time", static_cast<int>(result.value("seconds", 0.0) + 0.5)}};
+    return {{"tests", tests}, {"output_format", "text"}, {"visibility", "visible"}, {"output", fmt::format("Judged by IPC Labs {}; isolation: {}.", result.value("course", ""), result.value("isolation", ""))},
+            {"extra_data", {{"course", result.value("course", "")}, {"isolation", result.value("isolation", "")}}}, {"execution_time", static_cast<int>(result.value("seconds", 0.0) + 0.5)}};
 }
 
 // Classroom 50's runner says by variables what it grades, and refuses empty ones; elsewhere a name must do.

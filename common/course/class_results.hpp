@@ -80,6 +80,8 @@ private:
     mutable std::mutex mutex_;
 };
 
+/// A field of a CSV file (RFC 4180) that no spreadsheet takes for a formula.
+std::string csv_field(const std::string& text);
 /// A line a student, a column a lab and track, as gradebooks import it (RFC 4180).
 std::string class_csv(const ClassSummary& summary);
 /// The class at a glance: who, points, distribution, which mistakes are common.

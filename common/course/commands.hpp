@@ -89,6 +89,20 @@ struct ClassOptions {
     std::string seed;
     unsigned jobs = 0;   ///< 0: one a processor
     bool again = false;  ///< grade also what has not changed
+    std::string engine = "local";            ///< or "slurm"
+    std::vector<std::string> slurm_options;  ///< for sbatch, as they are
+    unsigned pack = 0;                       ///< submissions that a task of Slurm grades; 0: as it sees fit
+};
+
+struct BundleOptions {
+    std::string out;
+    std::vector<std::string> labs;  ///< that Gradescope grades; empty: all
+};
+
+struct SimilarityOptions {
+    std::string submissions, out, lab;
+    std::string track = "posix";
+    std::string dolos;  ///< the folder where Dolos was installed by npm; empty: looked for
 };
 
 int glance(const Repository& repository);
@@ -100,6 +114,9 @@ int hint(const Repository& repository, const std::string& lab, const std::string
 int handout(const Repository& repository, const std::string& lab, const std::string& section, bool plain = false);
 int debug(const Repository& repository, const DebugOptions& options);
 int class_grade(const Repository& repository, const ClassOptions& options);
+int class_task(const Repository& repository, const std::string& plan, unsigned task);
+int class_bundle(const Repository& repository, const BundleOptions& options);
+int class_similarity(const Repository& repository, const SimilarityOptions& options);
 int update(const Repository& repository, const std::string& source);
 int trace(const Repository& repository, const TraceOptions& options);
 int reset(const Repository& repository, const std::string& lab, const std::string& track);

@@ -150,6 +150,36 @@ int run(int argc, char** argv) {
     sub->add_option("--jobs", grading_class.jobs, "submissions graded at once (default: one a processor)")->check(CLI::Range(1, 256));
     sub->add_option("--seed", grading_class.seed, "the same random payloads for everybody");
     sub->add_flag("--again", grading_class.again, "grade also what has not changed");
+    sub->add_option("--engine", grading_class.engine, "local: on this machine; slurm: on a cluster, as an array of jobs")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"local", "slurm"}));
+    sub->add_option("--slurm-option", grading_class.slurm_options, "for sbatch, as it is (--slurm-option=--partition=teaching); may be given again")
+        ->take_all()
+        ->allow_extra_args(false);
+    sub->add_option("--pack", grading_class.pack, "submissions that one task of Slurm grades (default: 10, more for a large class)")->check(CLI::Range(1, 10000));
+
+    std::string plan;
+    unsigned task = 0;
+    // What the tasks of --engine slurm run; nobody types it.
+    sub = verb(*of_class, "task", "grade one part of a plan", [&](const Repository& r) { return class_task(r, plan, task); });
+    sub->group("");
+    sub->add_option("plan", plan)->required();
+    sub->add_option("task", task)->required();
+
+    BundleOptions bundling;
+    sub = verb(*of_class, "bundle", "pack what goes out: to students, to Gradescope, into a container",
+               [&](const Repository& r) { return class_bundle(r, bundling); });
+    sub->add_option("--out", bundling.out, "the folder for the archives")->required();
+    sub->add_option("--lab", bundling.labs, "Gradescope's assignment has this lab; may be given again (default: all)")->take_all()->allow_extra_args(false);
+
+    SimilarityOptions comparing;
+    sub = verb(*of_class, "similarity", "which submissions are like each other, by Dolos",
+               [&](const Repository& r) { return class_similarity(r, comparing); });
+    sub->add_option("submissions", comparing.submissions, "a folder with a folder, zip or tar for each student")->required();
+    sub->add_option("--lab", comparing.lab, "the lab: 01, 1 or 01-anonymous-pipes")->required();
+    sub->add_option("--out", comparing.out, "where the input for Dolos and its answer go")->required();
+    sub->add_option("--track", comparing.track, "posix or win32")->capture_default_str();
+    sub->add_option("--dolos", comparing.dolos, "where 'npm install @dodona/dolos-lib' was run (default: npm's global folder)");
 
     std::string update_source;
     sub = verb(app, "update", "bring in a new version of the course; your own files are not touched",
