@@ -26,6 +26,27 @@ Isolation isolation_named(const std::string& name);
 /// @param why_not_stronger  what was in the way of `namespaces`, in words
 Isolation strongest_isolation(std::string& why_not_stronger);
 
+/// Control groups for one sandbox at a time: what all its processes together may use. Only root can make them, and only
+/// where the controllers are to be had; elsewhere there are the limits on each process, and `works()` is false.
+class ControlGroups {
+public:
+    /// @param name  of this machine's groups no other has it; groups left by an earlier grader of that name are taken over
+    explicit ControlGroups(const std::string& name);
+    ~ControlGroups();
+    ControlGroups(const ControlGroups&) = delete;
+    ControlGroups& operator=(const ControlGroups&) = delete;
+
+    bool works() const { return !folders_.empty(); }
+    const std::vector<std::filesystem::path>& folders() const { return folders_; }
+    void limit(unsigned long long memory_bytes, unsigned processes);
+    /// How often the kernel has ended a process in it for want of memory.
+    long long memory_kills() const;
+
+private:
+    std::vector<std::filesystem::path> folders_;
+    std::filesystem::path memory_, processes_;
+};
+
 /// What one sandbox holds, and how much it may use.
 struct Box {
     Isolation level = Isolation::namespaces;
@@ -33,12 +54,19 @@ struct Box {
     std::vector<std::pair<std::filesystem::path, std::filesystem::path>> read_only;  ///< {here, there}
     std::vector<std::pair<std::filesystem::path, std::filesystem::path>> writable;
     std::vector<std::filesystem::path> empty;  ///< folders that exist in it, writable and gone afterwards
+    std::vector<std::string> environment;      ///< NAME=VALUE besides PATH, HOME, LANG and TMPDIR
     std::filesystem::path directory = "/";     ///< where the command starts
     std::chrono::seconds cpu{60}, wall{120};
     unsigned long long file_bytes = 256ull << 20;
-    unsigned long long memory_bytes = 0;  ///< of address space; 0: no limit
+    unsigned long long memory_bytes = 2ull << 30;  ///< of all processes together, or of each where there are no control groups
     unsigned processes = 400;
+    bool reserves_memory = false;        ///< the command maps much more than it uses (Wine): address space is not limited
+    bool first_process = false;          ///< the command is process 1: nobody in the box can end or stop it
+    const ControlGroups* groups = nullptr;
 };
+
+/// The user whose processes run in the boxes of a slot, where root grades.
+unsigned user_of_slot(unsigned slot);
 
 /// `command` within the box. At levels below `namespaces` paths are as they are here, so read_only pairs should name the
 /// same path twice.

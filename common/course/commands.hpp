@@ -47,6 +47,17 @@ struct BenchMechanismsOptions {
     std::string json, html, svg;          ///< files to write as well
 };
 
+struct BenchClassOptions {
+    std::size_t submissions = 200;
+    std::vector<std::string> labs;    ///< empty: all
+    std::vector<std::string> tracks;  ///< empty: posix
+    unsigned seed = 1;                ///< of the class that is made
+    unsigned jobs = 0;
+    std::string require, folder;
+    bool once = false;  ///< without the undisturbed run that the disturbed one is compared with
+    bool keep = false;  ///< the folder with submissions and results stays
+};
+
 struct TraceOptions {
     std::string lab;
     std::string track = "posix";
@@ -74,12 +85,27 @@ struct DebugOptions {
 struct ClassOptions {
     std::string submissions, out;
     std::vector<std::string> labs;     ///< empty: all
+    std::vector<std::string> tracks;   ///< empty: posix
     std::vector<std::string> formats;  ///< besides CSV and HTML
     std::string isolation;             ///< the level to use; empty: the strongest
     std::string require;               ///< the weakest level that will do
     std::string seed;
     unsigned jobs = 0;   ///< 0: one a processor
     bool again = false;  ///< grade also what has not changed
+    std::string engine = "local";            ///< or "slurm"
+    std::vector<std::string> slurm_options;  ///< for sbatch, as they are
+    unsigned pack = 0;                       ///< submissions that a task of Slurm grades; 0: as it sees fit
+};
+
+struct BundleOptions {
+    std::string out;
+    std::vector<std::string> labs;  ///< that Gradescope grades; empty: all
+};
+
+struct SimilarityOptions {
+    std::string submissions, out, lab;
+    std::string track = "posix";
+    std::string dolos;  ///< the folder where Dolos was installed by npm; empty: looked for
 };
 
 int glance(const Repository& repository);
@@ -91,6 +117,9 @@ int hint(const Repository& repository, const std::string& lab, const std::string
 int handout(const Repository& repository, const std::string& lab, const std::string& section, bool plain = false);
 int debug(const Repository& repository, const DebugOptions& options);
 int class_grade(const Repository& repository, const ClassOptions& options);
+int class_task(const Repository& repository, const std::string& plan, unsigned task);
+int class_bundle(const Repository& repository, const BundleOptions& options);
+int class_similarity(const Repository& repository, const SimilarityOptions& options);
 int update(const Repository& repository, const std::string& source);
 int trace(const Repository& repository, const TraceOptions& options);
 int reset(const Repository& repository, const std::string& lab, const std::string& track);
@@ -98,6 +127,7 @@ int doctor(const Repository& repository, const std::string& track);
 int test(const Repository& repository, const TestOptions& options);
 int build_docs(const Repository& repository, const DocsOptions& options);
 int bench_loop(const Repository& repository, const BenchOptions& options);
+int bench_class(const Repository& repository, const BenchClassOptions& options);
 int bench_mechanisms(const Repository& repository, const BenchMechanismsOptions& options);
 
 }  // namespace course

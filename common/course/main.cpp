@@ -141,6 +141,7 @@ int run(int argc, char** argv) {
     sub->add_option("submissions", grading_class.submissions, "a folder with a folder, zip or tar for each student")->required();
     sub->add_option("--out", grading_class.out, "where the results go; unchanged submissions in it are not graded again")->required();
     sub->add_option("--lab", grading_class.labs, "only this lab; may be given again")->take_all()->allow_extra_args(false);
+    sub->add_option("--track", grading_class.tracks, "posix (default) or win32; may be given again, for both")->take_all()->allow_extra_args(false);
     sub->add_option("--format", grading_class.formats, "results also as gradescope, classroom50, autolab, prairielearn, junit or vpl; may be given again")
         ->take_all()
         ->allow_extra_args(false);
@@ -149,6 +150,36 @@ int run(int argc, char** argv) {
     sub->add_option("--jobs", grading_class.jobs, "submissions graded at once (default: one a processor)")->check(CLI::Range(1, 256));
     sub->add_option("--seed", grading_class.seed, "the same random payloads for everybody");
     sub->add_flag("--again", grading_class.again, "grade also what has not changed");
+    sub->add_option("--engine", grading_class.engine, "local: on this machine; slurm: on a cluster, as an array of jobs")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"local", "slurm"}));
+    sub->add_option("--slurm-option", grading_class.slurm_options, "for sbatch, as it is (--slurm-option=--partition=teaching); may be given again")
+        ->take_all()
+        ->allow_extra_args(false);
+    sub->add_option("--pack", grading_class.pack, "submissions that one task of Slurm grades (default: 10, more for a large class)")->check(CLI::Range(1, 10000));
+
+    std::string plan;
+    unsigned task = 0;
+    // What the tasks of --engine slurm run; nobody types it.
+    sub = verb(*of_class, "task", "grade one part of a plan", [&](const Repository& r) { return class_task(r, plan, task); });
+    sub->group("");
+    sub->add_option("plan", plan)->required();
+    sub->add_option("task", task)->required();
+
+    BundleOptions bundling;
+    sub = verb(*of_class, "bundle", "pack what goes out: to students, to Gradescope, into a container",
+               [&](const Repository& r) { return class_bundle(r, bundling); });
+    sub->add_option("--out", bundling.out, "the folder for the archives")->required();
+    sub->add_option("--lab", bundling.labs, "Gradescope's assignment has this lab; may be given again (default: all)")->take_all()->allow_extra_args(false);
+
+    SimilarityOptions comparing;
+    sub = verb(*of_class, "similarity", "which submissions are like each other, by Dolos",
+               [&](const Repository& r) { return class_similarity(r, comparing); });
+    sub->add_option("submissions", comparing.submissions, "a folder with a folder, zip or tar for each student")->required();
+    sub->add_option("--lab", comparing.lab, "the lab: 01, 1 or 01-anonymous-pipes")->required();
+    sub->add_option("--out", comparing.out, "where the input for Dolos and its answer go")->required();
+    sub->add_option("--track", comparing.track, "posix or win32")->capture_default_str();
+    sub->add_option("--dolos", comparing.dolos, "where 'npm install @dodona/dolos-lib' was run (default: npm's global folder)");
 
     std::string update_source;
     sub = verb(app, "update", "bring in a new version of the course; your own files are not touched",
@@ -217,6 +248,19 @@ int run(int argc, char** argv) {
         ->capture_default_str()
         ->check(CLI::Range(1, 1000));
     sub->add_option("--json", benching.json, "write the figures to this file as well");
+
+    BenchClassOptions grading_many;
+    sub = verb(*bench, "class", "grade a synthetic class, killed half-way: is every verdict right, and what does it take",
+               [&](const Repository& r) { return bench_class(r, grading_many); });
+    sub->add_option("--submissions", grading_many.submissions, "how many")->capture_default_str()->check(CLI::Range(2, 100000));
+    sub->add_option("--lab", grading_many.labs, "only this lab; may be given again")->take_all()->allow_extra_args(false);
+    sub->add_option("--track", grading_many.tracks, "posix (default) or win32; may be given again")->take_all()->allow_extra_args(false);
+    sub->add_option("--class-seed", grading_many.seed, "another class")->capture_default_str();
+    sub->add_option("--jobs", grading_many.jobs, "submissions graded at once (default: as class grade does)")->check(CLI::Range(1, 256));
+    sub->add_option("--require", grading_many.require, "fail unless the isolation is at least this");
+    sub->add_option("--folder", grading_many.folder, "where it works (default: build/bench-class)");
+    sub->add_flag("--once", grading_many.once, "without the undisturbed run that the other one is compared with");
+    sub->add_flag("--keep", grading_many.keep, "leave submissions and results there");
 
     if (argc > 1 && std::string_view(argv[1]) == "trace")
         if (const std::string words = misplaced_trace_words({argv + 2, argv + argc}); !words.empty())

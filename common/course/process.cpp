@@ -112,13 +112,13 @@ pid_t start(const Command& command, int output, int errors) {
     return child;
 }
 
-// Takes what has arrived. False at the end of the file.
-bool drain(int descriptor, std::string& text) {
+// Takes what has arrived, and keeps as much as it may. False at the end of the file.
+bool drain(int descriptor, std::string& text, std::size_t most) {
     char buffer[65536];
     for (;;) {
         const ssize_t count = ::read(descriptor, buffer, sizeof buffer);
         if (count > 0)
-            text.append(buffer, static_cast<std::size_t>(count));
+            text.append(buffer, std::min(static_cast<std::size_t>(count), most - text.size()));
         else if (count == 0)
             return false;
         else if (errno == EAGAIN)
@@ -158,9 +158,9 @@ Outcome run(const Command& command) {
         ::poll(waiting, 4, limit.poll_ms());
         const bool over = waiting[0].revents != 0;
         if (output_open)
-            output_open = drain(output.read.get(), outcome.output);
+            output_open = drain(output.read.get(), outcome.output, command.most_output);
         if (errors_open)
-            errors_open = drain(errors.read.get(), outcome.errors);
+            errors_open = drain(errors.read.get(), outcome.errors, command.most_output);
         if (over)
             break;
         if (interrupted() && !asked) {

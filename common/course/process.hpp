@@ -15,6 +15,7 @@ struct Command {
     std::filesystem::path directory;           ///< where it runs; empty: here
     std::chrono::milliseconds limit{600'000};  ///< after which it is ended
     std::vector<std::string> environment;      ///< NAME=VALUE in addition to ours
+    std::size_t most_output = static_cast<std::size_t>(-1);  ///< bytes kept of each stream; the rest is read and dropped
 };
 
 struct Outcome {

@@ -55,6 +55,15 @@ TEST_CASE("a megabyte on each stream is no deadlock") {
     CHECK(outcome.errors.size() == 1000000);
 }
 
+TEST_CASE("of a flood only as much is kept as was asked for, and the program is not held up by it") {
+    Command command{{"sh", "-c", "head -c 3000000 /dev/zero; head -c 20 /dev/zero >&2"}, {}, std::chrono::minutes(1), {}};
+    command.most_output = 100;
+    const Outcome outcome = run(command);
+    CHECK(outcome.code == 0);
+    CHECK(outcome.output.size() == 100);
+    CHECK(outcome.errors.size() == 20);
+}
+
 TEST_CASE("a background process that keeps the output open is not waited for") {
     const auto start = std::chrono::steady_clock::now();
     const Outcome outcome = run({{"sh", "-c", "sleep 30 & echo $!"}, {}, 20s, {}});

@@ -4,9 +4,11 @@
 
 #include "ipc/error.hpp"
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <random>
 #ifdef _WIN32
@@ -14,6 +16,7 @@
 #include <io.h>
 #else
 #include "proc_posix.hpp"
+#include <csignal>
 #endif
 
 namespace {
@@ -72,16 +75,36 @@ struct Played {
     std::string confinement;
 };
 
-// Whether somebody has stopped that process; nobody but its subject has a reason to.
-bool is_stopped([[maybe_unused]] const judge::Process& process) {
 #ifdef _WIN32
-    return false;
+bool is_stopped(const judge::Process&) { return false; }
+long long kills_for_memory() { return 0; }
+bool is_signal_of_others(const judge::Ended&) { return false; }
 #else
-    return judge::proc::state(static_cast<pid_t>(process.id())) == 'T';
-#endif
+// Whether somebody has stopped that process; nobody but its subject has a reason to.
+bool is_stopped(const judge::Process& process) { return judge::proc::state(static_cast<pid_t>(process.id())) == 'T'; }
+
+// How many processes the kernel has ended for want of memory: what it does to a judge is not its subject's deed.
+long long kills_for_memory() {
+    std::ifstream statistics("/proc/vmstat");
+    std::string word;
+    for (long long value = 0; statistics >> word >> value;)
+        if (word == "oom_kill")
+            return value;
+    return 0;
 }
 
+// A judge that is at fault itself ends by SIGSEGV, SIGABRT or the like; these come from somebody else.
+bool is_signal_of_others(const judge::Ended& how) {
+    constexpr int sent[] = {SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE};
+    return how.how == judge::Ended::How::killed && std::find(std::begin(sent), std::end(sent), static_cast<int>(how.code)) != std::end(sent);
+}
+#endif
+
 Played no_result(const std::string& why) { return {{"judge error", "note: " + why, "", "", 0}, ""}; }
+
+Played lost(const std::string& deed) {
+    return {{"failed", "expected: the program leaves its judge alone\ngot: " + deed, "", "", 0}, ""};
+}
 
 // Starts the process of one case and waits for its word.
 Played play(const Options& options, const CaseInfo& info, double longest_seconds) {
@@ -97,6 +120,7 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
     request.share_error = true;
     auto [seed_end, seed] = judge::make_pipe();
     request.input = std::move(seed_end);
+    const long long kills = kills_for_memory();
     judge::Process process = judge::Process::start(std::move(request));
     const std::string seed_line = hex(seed_for(std::stoull(options.seed, nullptr, 16), info.name)) + "\n";
     seed.write(seed_line.data(), seed_line.size());
@@ -121,7 +145,7 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
         over = process.wait(Deadline::in(milliseconds(100)));
         stopped = is_stopped(process) ? stopped + 1 : 0;
     }
-    const std::string ending = over ? process.ended().text() : "";
+    const judge::Ended how = over ? process.ended() : judge::Ended{};
     std::string left;
     try {
         process.end_tree();
@@ -142,9 +166,11 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
         }
     if (judge::interrupted())
         return no_result("interrupted");
-    return no_result(over ? "the judge of this case ended without a result (" + ending + "); was it killed by the subject?"
-           : stopped >= 10 ? "the judge of this case was stopped; by the subject?"
-                          : "the judge of this case did not come to an end in time");
+    if (over && is_signal_of_others(how) && kills_for_memory() == kills)
+        return lost("the program ended its judge (" + how.text() + ")");
+    if (stopped >= 10)
+        return lost("the program stopped its judge");
+    return no_result(over ? "the judge of this case ended without a result (" + how.text() + ")" : "the judge of this case did not come to an end in time");
 }
 
 // On a busy machine Wine now and then cannot start a process, and then no program has a chance: ERROR_INTERNAL_ERROR.

@@ -605,7 +605,12 @@ volatile std::sig_atomic_t interrupt_seen = 0;
 
 void catch_interrupts() {
     struct sigaction action {};
-    action.sa_handler = [](int) { interrupt_seen = 1; };
+    action.sa_flags = SA_SIGINFO;
+    // As process 1 of a sandbox it can be reached by its subjects in this way only; si_pid is 0 for who is outside.
+    action.sa_sigaction = [](int, siginfo_t* about, void*) {
+        if (::getpid() != 1 || about->si_code > 0 || about->si_pid == 0)
+            interrupt_seen = 1;
+    };
     ::sigaction(SIGINT, &action, nullptr);
     ::sigaction(SIGTERM, &action, nullptr);
     ::sigaction(SIGHUP, &action, nullptr);

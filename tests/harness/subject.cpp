@@ -4,6 +4,10 @@
 
 namespace judge {
 
+namespace {
+constexpr std::size_t most_output = 128 << 20;  ///< of one stream that is kept; the longest that a case asks for is 64 MiB
+}
+
 // ---- the threads that move bytes -------------------------------------------------------------------------------------
 
 void Subject::State::begin(Reader& reader, Stream stream, bool held) {
@@ -20,7 +24,8 @@ void Subject::State::begin(Reader& reader, Stream stream, bool held) {
             const std::lock_guard lock(mutex);
             if (count == 0 || reader.stop)
                 break;
-            reader.bytes.append(buffer.data(), count);
+            // Beyond that it is read and dropped: a flood shall fill no memory.
+            reader.bytes.append(buffer.data(), std::min(count, most_output - reader.bytes.size()));
             changed.notify_all();
         }
         const std::lock_guard lock(mutex);

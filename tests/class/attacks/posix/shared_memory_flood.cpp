@@ -1,0 +1,10 @@
+// Memory that counts as nobody's: shared mappings without a name. It stops by itself at 4 GiB.
+static void attack() {
+    for (int i = 0; i < 64; ++i) {
+        void* part = ::mmap(nullptr, 64u << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (part == MAP_FAILED)
+            break;
+        std::memset(part, i + 1, 64u << 20);
+    }
+    ::_exit(0);
+}
