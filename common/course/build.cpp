@@ -185,8 +185,8 @@ std::optional<std::string> build(const Repository& repository, const std::string
     command.arguments.insert(command.arguments.end(), targets.begin(), targets.end());
     Outcome outcome;
     {
-        // Two commands at once would both write into the folder.
-        const FileLock lock(repository / "build/.lock");
+        // Two commands at once would both write into the folder. The front door locks the first one.
+        const FileLock lock(repository / (preset == "linux" ? "build/.lock" : fmt::format("build/.lock-{}", preset)));
         outcome = run(command);
     }
     if (outcome.code == 0)
