@@ -213,7 +213,7 @@ CASE("0.7 run ends with its program and leaves alone what that has started" * po
      hints("Which process did you start, and which ones did it start?",
            "A shell that you start may leave a background job. It is not yours: you wait for the process that you started, and stop nothing.",
            "waitpid() for the child's own id; on Windows WaitForSingleObject on the child's handle. No job object with KILL_ON_JOB_CLOSE here, and no waiting for the end of the output.")) {
-    stage.recognise("the started program (goes on until it is told|can do this)", "stops-what-is-not-its-own");
+    stage.recognise("expected: the started program (goes on|reads|writes|closes|starts|waits)", "stops-what-is-not-its-own");
     stage.by_hand("lab-00 run -- sh -c 'sleep 5 & exit 7'; echo $?");
     Puppet child = stage.puppet();
     Subject lab = stage.start(line({"run"}, child));
@@ -408,7 +408,7 @@ CASE("0.17 when the time is up the whole family is asked politely" * points(4) *
      hints("Who is to be asked: the program that you started, or all that it has become by now?",
            "A signal to one process reaches one process. There is a kind of address that reaches all that was started together.",
            "posix: a process group, by setpgid() before exec, and kill() with the negative number. Windows: CREATE_NEW_PROCESS_GROUP and GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, group).")) {
-    stage.recognise("can do this: reap\ngot: it was ended meanwhile|goes on until it is told to end", "no-polite-request");
+    stage.recognise("waits for the end of its own child\ngot: it was ended meanwhile|goes on until it is told to end", "no-polite-request");
     stage.by_hand("lab-00 run --timeout 500 -- sh -c 'trap \"echo asked; exit\" TERM; sleep 60 & wait'");
     Family one = family(stage, ages, [](Family& all) {
         all.grandchild.emplace(all.child->spawn());  // before the child ignores anything, for that is inherited
@@ -503,7 +503,7 @@ CASE("0.23 stop touches nobody when the number belongs to another process by now
      hints("You have a number from yesterday. Who has it today?",
            "The number is given again, the start time is not. And between your look and your signal there must be no gap.",
            "Open first (pidfd_open, OpenProcess), compare the start time then, and signal what you have opened. If the time differs, return false.")) {
-    stage.recognise("the started program (goes on until it is told|can do this)|got: exit code 0", "stops-anybody");
+    stage.recognise("expected: the started program (goes on|reads|writes|closes|starts|waits)|got: exit code 0", "stops-anybody");
     stage.by_hand("lab-00 spawn -- sleep 60; lab-00 stop ID:1; ps ID");
     Puppet stranger = stage.puppet();
     Subject lab = stage.start(line({"spawn"}, stranger));
