@@ -207,6 +207,7 @@ CASE("2.6 messages stay apart and each is handed over when it is complete" * poi
            "On a FIFO: as many as it happens to be; the boundary is the line end and nothing else. On Windows: only if the pipe was made with PIPE_TYPE_MESSAGE and PIPE_READMODE_MESSAGE.",
            "Hand over each message as soon as its end is there; do not wait for the writer to close. What is behind the last line end is the beginning of the next message.")) {
     know_own_write_end(stage);
+    stage.recognise("got: (it|standard output) ended", "");  // who has ended waits for nothing
     by_hand(stage, "lab-02 read my_pipe & sleep 1; (printf 'one\\ntwo\\nthr'; sleep 1; printf 'ee\\n') > my_pipe   # three messages, two of them at once",
             "lab-02 read my_pipe & sleep 1; lab-02 write my_pipe one two three");
     const std::string name = fresh_name(stage);

@@ -48,6 +48,14 @@ void prints_next(Stage& stage, Subject& lab, std::string& so_far, const std::str
     const std::string size = std::to_string(message.size()) + " ";
     const std::string head = lab.output_of(so_far.size() + size.size(), if_shorter).substr(so_far.size());
     const std::size_t got_size = static_cast<std::size_t>(std::atoll(head.c_str()));
+    if (got_size > message.size() + 1) {
+        // A whole buffer instead of what came into it is neither a longer message nor several.
+        const std::size_t behind = so_far.size() + std::to_string(got_size).size() + 1 + message.size();
+        const std::string all = lab.output_of(behind + 2);
+        if (all.compare(behind, 2, std::string(2, '\0')) == 0)
+            stage.fail({"the next message has " + std::to_string(message.size()) + " bytes", "a message of " + std::to_string(got_size) +
+                        " bytes: the same, and then zero bytes; is that the size of a buffer, instead of what recv() (ReadFile) returned?", "", "", ""});
+    }
     stage.require(head.starts_with(size), {"the next message has " + std::to_string(message.size()) + " bytes, and is printed as " + shown(printed(message), 30),
                                            shown(head, 30) + ": a message of " + std::to_string(got_size) + " bytes", "", "",
                                            got_size < message.size() ? if_shorter : if_longer});

@@ -171,6 +171,7 @@ std::string sentence(pid_t pid, pid_t thread) {
         return "waits in epoll_wait()" + std::string(static_cast<int>(a[3]) >= 0 ? " with a timeout" : "");
     case SYS_futex: return in_futex(pid, a[0]);
     case SYS_nanosleep: case SYS_clock_nanosleep: return "sleeps";
+    case SYS_exit: case SYS_exit_group: return "is ending";
     case SYS_pause: case SYS_rt_sigsuspend: return "waits in pause() for a signal";
     case SYS_rt_sigtimedwait: return "waits in sigwait() for a signal" + std::string(a[2] ? " with a timeout" : "");
     case SYS_semop: case SYS_semtimedop: return "waits in semop() for a System V semaphore";
