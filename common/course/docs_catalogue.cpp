@@ -153,7 +153,10 @@ std::string entry_text(const Entry& entry, const Lab& lab, const std::vector<Cas
     std::string caught;
     for (const std::string& name : entry.cases) {
         const auto found =
-            std::find_if(cases.begin(), cases.end(), [&](const Case& c) { return c.name == name; });
+            // The tracks may have different cases of one number.
+            std::find_if(cases.begin(), cases.end(), [&](const Case& c) {
+                return c.name == name && (entry.tracks == "win32" ? c.win32 : entry.tracks == "posix" ? c.posix : true);
+            });
         caught += fmt::format("{}<strong>{}</strong>{}", caught.empty() ? "" : "<br>", html_escaped(name),
                               found == cases.end() ? "" : " " + html_escaped(found->title));
     }
