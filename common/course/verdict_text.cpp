@@ -238,7 +238,7 @@ std::string summary_text(const Repository& repository, const Lab& lab, Track tra
     text += fmt::format("{}{}({:.1f} s, seed {}){}\n", is_narrow() ? "\n" : "  ", style.dim, verdict.seconds, visible(verdict.seed),
                         style.off);
     if (!verdict.confinement.empty())
-        text += fmt::format("{}{}{}", style.dim, lines("subject: " + visible(verdict.confinement)), style.off);
+        text += fmt::format("{}{}{}\n", style.dim, wrapped("subject: " + visible(verdict.confinement), terminal_width(), 0), style.off);
     if (const int errors = verdict.count(CaseOutcome::judge_error))
         text += lines(fmt::format("{} case{} could not be judged; that is the judge's fault and takes no points "
                                   "for good. Run the command again.",
