@@ -1,6 +1,7 @@
 // `./course bench class`: a synthetic class is graded. The grader is killed half-way and started again, every verdict is
 // compared with what is known beforehand, and with those of a run that nobody disturbed. What it took is measured.
 
+#include "class_grader.hpp"
 #include "class_synthetic.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
@@ -122,25 +123,36 @@ private:
 
 // ---- what is left behind ------------------------------------------------------------------------------------------
 
-// Processes of the sandboxes' users, and whatever has their names or owners in places where names are left.
-std::vector<std::string> left_behind() {
+// What the grader of these results could have left: processes in its control groups, its folders and groups, mounts of them,
+// and names of its sandboxes' users where names are left. Another class may be graded on this machine at the same time.
+std::vector<std::string> left_behind(const fs::path& out) {
     std::vector<std::string> left;
-    const auto is_sandboxed = [](const fs::path& path) {
-        struct stat about {};
-        return ::lstat(path.c_str(), &about) == 0 && about.st_uid >= 61100 && about.st_uid < 61400;
-    };
+    const std::string own = grader_name(out);
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator("/proc", error))
-        if (std::isdigit(static_cast<unsigned char>(entry.path().filename().string()[0])) && is_sandboxed(entry.path()))
-            left.push_back("process " + entry.path().filename().string() + " (" + read_file(entry.path() / "comm").value_or("") + ")");
-    for (const fs::path& folder : {fs::temp_directory_path(), fs::path("/dev/shm"), fs::path("/dev/mqueue"), fs::path("/tmp/.X11-unix"), fs::path("/sys/fs/cgroup"), fs::path("/sys/fs/cgroup/memory"),
-                                   fs::path("/sys/fs/cgroup/pids")})
+        if (std::isdigit(static_cast<unsigned char>(entry.path().filename().string()[0]))) {
+            std::ifstream groups(entry.path() / "cgroup");
+            for (std::string line; std::getline(groups, line);)
+                if (line.find(own) != std::string::npos) {
+                    std::string name;
+                    std::ifstream(entry.path() / "comm") >> name;
+                    left.push_back("process " + entry.path().filename().string() + " (" + name + ")");
+                    break;
+                }
+        }
+    for (const fs::path& folder : {fs::temp_directory_path(), fs::path("/sys/fs/cgroup"), fs::path("/sys/fs/cgroup/memory"), fs::path("/sys/fs/cgroup/pids")})
         for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
-            if (is_sandboxed(entry.path()) || entry.path().filename().string().starts_with("course-class-"))
+            if (entry.path().filename().string().starts_with(own))
                 left.push_back(entry.path().string());
+    for (const fs::path& folder : {fs::path("/dev/shm"), fs::path("/dev/mqueue"), fs::path("/tmp/.X11-unix")})
+        for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+            struct stat about {};
+            if (::lstat(entry.path().c_str(), &about) == 0 && about.st_uid >= user_of_slot(0) && about.st_uid < user_of_slot(300))
+                left.push_back(entry.path().string());
+        }
     std::ifstream mounts("/proc/self/mounts");
     for (std::string line; std::getline(mounts, line);)
-        if (line.find("course-class-") != std::string::npos)
+        if (line.find(own) != std::string::npos)
             left.push_back("mount " + line);
     return left;
 }
@@ -299,13 +311,13 @@ int bench_class(const Repository& repository, const BenchClassOptions& options) 
     checks.add("what was graded before is the same byte for byte", lost);
     std::size_t files = 0;
     checks.add(fmt::format("every verdict is as known beforehand ({} submissions)", results.size()), wrong_verdicts(results, students, files));
-    checks.add("no process, file, name, mount or control group is left", listed(left_behind()));
+    checks.add("no process, file, name, mount or control group is left", listed(left_behind(out)));
     if (!options.once) {
         const GraderRun whole = graders.run(folder / "undisturbed", students.size(), 0);
         checks.add("undisturbed: the grader comes to its end", words_for(whole.code));
         checks.add("undisturbed: the same table, byte for byte", read_file(out / "class.csv") == read_file(folder / "undisturbed/class.csv") ? "" : "class.csv differs\n");
         checks.add("undisturbed: the same results but for times, process numbers and names of temporary files", differences(results, results_of(folder / "undisturbed")));
-        checks.add("undisturbed: nothing is left", listed(left_behind()));
+        checks.add("undisturbed: nothing is left", listed(left_behind(folder / "undisturbed")));
         fmt::print("\n  undisturbed: {:.1f} s, {:.2f} s a submission; the grader's memory {:.1f} MiB at its most, {:.1f} MiB when a tenth was done\n", whole.seconds, whole.seconds / static_cast<double>(students.size()),
                    static_cast<double>(whole.peak) / 1024, static_cast<double>(whole.peak_at_tenth) / 1024);
     }

@@ -10,6 +10,7 @@
 #include "files.hpp"
 #include "interrupt.hpp"
 #include "load.hpp"
+#include "mistake.hpp"
 #include "process.hpp"
 #include "terminal.hpp"
 #include "wine.hpp"
@@ -256,8 +257,7 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
     if (std::any_of(recipes.begin(), recipes.end(), [](const Recipe& each) { return each.track == Track::win32; }))
         make_wine_folder(repository);
     const unsigned jobs = options.jobs ? options.jobs : processors();
-    const std::string name = fmt::format("course-class-{}-{}", content_hash(fs::weakly_canonical(out).string()).substr(8), pass.first_slot);
-    Grader grader(repository, level, options.seed, name, jobs, pass.first_slot);
+    Grader grader(repository, level, options.seed, fmt::format("{}-{}", grader_name(out), pass.first_slot), jobs, pass.first_slot);
     try_all(grader, recipes, course, jobs);
     if (!pass.is_part())
         course.write();
@@ -299,7 +299,12 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
     if (!pass.report)
         return exit_code::full_marks;
     write_file(out / "class.csv", class_csv(summary));
-    write_file(out / "class.html", class_html(summary));
+    write_file(out / "class.html", class_html(summary, [&](const std::string& lab_and_track, const std::string& name) {
+                   for (const Recipe& recipe : recipes)
+                       if (title_of(recipe) == lab_and_track)
+                           return mistake_title(repository, recipe.lab, recipe.track, name);
+                   return std::string();
+               }));
     return tell(out, summary, pass.keep_judge_errors ? 0 : count.skipped_count());
 }
 

@@ -26,6 +26,7 @@ a { color: var(--bar) } .dim { color: var(--dim) } .good { color: var(--good) } 
 table { border-collapse: collapse; width: 100% } th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top } tr:last-child td { border-bottom: 0 }
 th { background: var(--soft); font-size: .85rem; white-space: nowrap } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 table.who th:first-child, table.who td:first-child { position: sticky; left: 0; background: var(--page); max-width: 14rem; overflow-wrap: anywhere } table.who th:first-child { background: var(--soft) }
+table.lost td:first-child { width: 9rem } table.lost td:first-child span { font-variant-numeric: tabular-nums } table.lost .track { margin-top: .15rem } small { display: block; color: var(--dim); overflow-wrap: anywhere }
 .track { height: .7rem; background: var(--soft); border-radius: 4px; min-width: 4rem } .track i { display: block; height: 100%; min-width: 2px; background: var(--bar); border-radius: 4px }
 .histogram { display: grid; grid-template-columns: auto 1fr auto; gap: .25rem .8rem; align-items: center; max-width: 40rem } .histogram span { font-variant-numeric: tabular-nums; white-space: nowrap }
 .case { border: 1px solid var(--line); border-left: 4px solid var(--dim); border-radius: 8px; padding: .5rem .8rem; margin: .5rem 0 } .case.passed { border-left-color: var(--good) } .case.failed { border-left-color: var(--bad) }
@@ -95,11 +96,13 @@ std::string histogram_of(const ClassSummary& summary) {
     return text + "</div>\n";
 }
 
-std::string table_of_lost(const std::vector<ClassSummary::Lost>& lost, const char* what, std::size_t most) {
-    std::string text = fmt::format("<div class=\"scroll\"><table><tr><th class=\"n\">submissions</th><th></th><th>lab</th><th>{}</th></tr>\n", what);
-    for (std::size_t i = 0; i < std::min(lost.size(), most); ++i)
-        text += fmt::format("<tr><td class=\"n\">{}</td><td><div class=\"track\"><i style=\"width:{:.1f}%\"></i></div></td><td>{}</td><td>{}</td></tr>\n", lost[i].submissions,
-                            100.0 * lost[i].submissions / lost[0].submissions, xml(lost[i].lab), xml(lost[i].name));
+std::string table_of_lost(const std::vector<ClassSummary::Lost>& lost, const char* what, std::size_t most, const MistakeTitle& title) {
+    std::string text = fmt::format("<div class=\"scroll\"><table class=\"lost\"><tr><th>submissions</th><th>{}</th></tr>\n", what);
+    for (std::size_t i = 0; i < std::min(lost.size(), most); ++i) {
+        const std::string words = title ? title(lost[i].lab, lost[i].name) : std::string();
+        text += fmt::format("<tr><td><span>{}</span><div class=\"track\"><i style=\"width:{:.1f}%\"></i></div></td><td>{}<small>{}{}</small></td></tr>\n", lost[i].submissions,
+                            100.0 * lost[i].submissions / lost[0].submissions, xml(words.empty() ? lost[i].name : words), xml(lost[i].lab), words.empty() ? "" : ": " + xml(lost[i].name));
+    }
     return text + "</table></div>\n";
 }
 
@@ -199,7 +202,7 @@ std::string class_csv(const ClassSummary& summary) {
     return text;
 }
 
-std::string class_html(const ClassSummary& summary) {
+std::string class_html(const ClassSummary& summary, const MistakeTitle& title) {
     std::string text = page_head("IPC Labs: the class") + "<h1>IPC Labs: the class</h1>\n";
     text += fmt::format("<p class=\"dim\">Course {}, graded with isolation <em>{}</em>. The same as a table: <a href=\"class.csv\">class.csv</a>.</p>\n", xml(summary.course()), xml(summary.isolation()));
     text += facts_of(summary) + histogram_of(summary) + "<h2>Common mistakes</h2>\n";
@@ -207,9 +210,9 @@ std::string class_html(const ClassSummary& summary) {
     if (mistakes.empty())
         text += "<p>None that has a name.</p>\n";
     else
-        text += "<p>What to explain in the next lecture: how many submissions show the signs of it. A symptom that fits several mistakes counts for each.</p>\n" + table_of_lost(mistakes, "mistake", 20);
+        text += "<p>What to explain in the next lecture: how many submissions show the signs of it. A symptom that fits several mistakes counts for each.</p>\n" + table_of_lost(mistakes, "mistake", 20, title);
     if (!cases.empty())
-        text += "<h2>Cases that most submissions fail</h2>\n" + table_of_lost(cases, "case", 10);
+        text += "<h2>Cases that most submissions fail</h2>\n" + table_of_lost(cases, "case", 10, nullptr);
     return text + table_of_students(summary) + "</body></html>\n";
 }
 

@@ -98,14 +98,15 @@ for name in "$work"/out/students/*.json; do
     grep -q '"isolation": "namespaces"' "$name" || complain "$name does not tell of its isolation"
 done
 
-# Nothing is left: processes of the sandboxes' users, names, folders, control groups, mounts, displays.
+# Nothing is left: processes, names, folders, control groups, mounts, displays. The users of this run's sandboxes are its own
+# where nobody else grades on this machine at the same time.
 left=$(ps -eo uid=,pid=,comm= | awk '$1 >= 61100 && $1 < 61400')
 [ -z "$left" ] || complain "processes are left: $left"
 for name in /dev/shm/ipc-labs-left /dev/mqueue/ipc-labs-left /tmp/ipc-labs-left /tmp/flood /dev/shm/flood; do
     [ ! -e $name ] || complain "$name is left"
 done
-for folder in "${TMPDIR:-/tmp}" /sys/fs/cgroup /sys/fs/cgroup/memory /sys/fs/cgroup/pids; do
-    left=$(find "$folder" -maxdepth 1 \( -name "course-class-*" -o -user 61100 -o -user 61101 \) 2>/dev/null)
+for folder in "${TMPDIR:-/tmp}" /dev/shm /dev/mqueue /tmp/.X11-unix /sys/fs/cgroup /sys/fs/cgroup/memory /sys/fs/cgroup/pids; do
+    left=$(find "$folder" -mindepth 1 -maxdepth 1 \( -name 'course-class-????????????????-*' -o -uid +61099 -uid -61400 \) 2>/dev/null)
     [ -z "$left" ] || complain "left in $folder: $left"
 done
 [ "$(wc -l </proc/self/mounts)" = "$mounts" ] || complain 'mounts are left'
