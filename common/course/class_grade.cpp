@@ -14,6 +14,7 @@
 #include "process.hpp"
 #include "terminal.hpp"
 #include "wine.hpp"
+#include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
 #include <mutex>
@@ -104,16 +105,20 @@ Isolation isolation_for(const ClassOptions& options) {
 std::vector<Lab> labs_for(const Repository& repository, const ClassOptions& options) {
     std::vector<Lab> labs;
     for (const std::string& name : options.labs)
-        labs.push_back(repository.lab_named(name));
+        if (const Lab lab = repository.lab_named(name); std::none_of(labs.begin(), labs.end(), [&](const Lab& each) { return each.name == lab.name; }))
+            labs.push_back(lab);
     return labs.empty() ? repository.labs() : labs;
 }
 
-std::vector<Recipe> recipes_for(const Repository& repository, const ClassOptions& options, const std::vector<Lab>& labs, bool is_built) {
+std::vector<Track> tracks_for(const ClassOptions& options) {
     std::vector<Track> tracks;
     for (const std::string& name : options.tracks)
-        tracks.push_back(track_named(name));
-    if (tracks.empty())
-        tracks = {Track::posix};
+        if (const Track track = track_named(name); std::find(tracks.begin(), tracks.end(), track) == tracks.end())
+            tracks.push_back(track);
+    return tracks.empty() ? std::vector<Track>{Track::posix} : tracks;
+}
+
+std::vector<Recipe> recipes_for(const Repository& repository, const std::vector<Lab>& labs, const std::vector<Track>& tracks, bool is_built) {
     const PassingLine line("building the judges …");
     std::vector<Recipe> recipes;
     for (const Track track : tracks)
@@ -243,6 +248,7 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
     if (!pass.only.empty())
         std::erase_if(submissions, [&](const Submission& each) { return !pass.only.contains(each.key); });
     const std::vector<Lab> labs = labs_for(repository, options);
+    const std::vector<Track> tracks = tracks_for(options);
     const Isolation level = isolation_for(options);
     pass.isolation = name_of(level);
     const fs::path out = options.out;
@@ -252,9 +258,9 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
     std::optional<FileLock> lock;
     if (!pass.is_part())
         lock.emplace(out / ".lock");
-    std::vector<Recipe> recipes = recipes_for(repository, options, labs, pass.is_built);
+    std::vector<Recipe> recipes = recipes_for(repository, labs, tracks, pass.is_built);
     CourseFile course(out, course_version(repository), pass.isolation);
-    if (std::any_of(recipes.begin(), recipes.end(), [](const Recipe& each) { return each.track == Track::win32; }))
+    if (std::find(tracks.begin(), tracks.end(), Track::win32) != tracks.end())
         make_wine_folder(repository);
     const unsigned jobs = options.jobs ? options.jobs : processors();
     Grader grader(repository, level, options.seed, fmt::format("{}-{}", grader_name(out), pass.first_slot), jobs, pass.first_slot);
