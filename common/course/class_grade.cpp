@@ -159,7 +159,7 @@ struct CourseFile {
         if (known.value("isolation", "") == isolation)
             trials = known.value("trials", json::object());
     }
-    void write() const { write_file(file, json{{"version", version}, {"isolation", isolation}, {"trials", trials}}.dump(2) + "\n"); }
+    void write() const { write_file(file, json{{"version", version}, {"isolation", isolation}, {"grader", grader_name(file.parent_path())}, {"trials", trials}}.dump(2) + "\n"); }
 };
 
 // What is wrong with this machine is found before anybody is graded.
