@@ -1,6 +1,7 @@
 // `./course bench class`: a synthetic class is graded. The grader is killed half-way and started again, every verdict is
 // compared with what is known beforehand, and with those of a run that nobody disturbed. What it took is measured.
 
+#include "class_grader.hpp"
 #include "class_synthetic.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
@@ -122,25 +123,36 @@ private:
 
 // ---- what is left behind ------------------------------------------------------------------------------------------
 
-// Processes of the sandboxes' users, and whatever has their names or owners in places where names are left.
-std::vector<std::string> left_behind() {
+// What the grader of these results could have left: processes in its control groups, its folders and groups, mounts of them,
+// and names of its sandboxes' users where names are left. Another class may be graded on this machine at the same time.
+std::vector<std::string> left_behind(const fs::path& out) {
     std::vector<std::string> left;
-    const auto is_sandboxed = [](const fs::path& path) {
-        struct stat about {};
-        return ::lstat(path.c_str(), &about) == 0 && about.st_uid >= 61100 && about.st_uid < 61400;
-    };
+    const std::string own = grader_name(out);
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator("/proc", error))
-        if (std::isdigit(static_cast<unsigned char>(entry.path().filename().string()[0])) && is_sandboxed(entry.path()))
-            left.push_back("process " + entry.path().filename().string() + " (" + read_file(entry.path() / "comm").value_or("") + ")");
-    for (const fs::path& folder : {fs::temp_directory_path(), fs::path("/dev/shm"), fs::path("/dev/mqueue"), fs::path("/tmp/.X11-unix"), fs::path("/sys/fs/cgroup"), fs::path("/sys/fs/cgroup/memory"),
-                                   fs::path("/sys/fs/cgroup/pids")})
+        if (std::isdigit(static_cast<unsigned char>(entry.path().filename().string()[0]))) {
+            std::ifstream groups(entry.path() / "cgroup");
+            for (std::string line; std::getline(groups, line);)
+                if (line.find(own) != std::string::npos) {
+                    std::string name;
+                    std::ifstream(entry.path() / "comm") >> name;
+                    left.push_back("process " + entry.path().filename().string() + " (" + name + ")");
+                    break;
+                }
+        }
+    for (const fs::path& folder : {fs::temp_directory_path(), fs::path("/sys/fs/cgroup"), fs::path("/sys/fs/cgroup/memory"), fs::path("/sys/fs/cgroup/pids")})
         for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
-            if (is_sandboxed(entry.path()) || entry.path().filename().string().starts_with("course-class-"))
+            if (entry.path().filename().string().starts_with(own))
                 left.push_back(entry.path().string());
+    for (const fs::path& folder : {fs::path("/dev/shm"), fs::path("/dev/mqueue"), fs::path("/tmp/.X11-unix")})
+        for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+            struct stat about {};
+            if (::lstat(entry.path().c_str(), &about) == 0 && about.st_uid >= user_of_slot(0) && about.st_uid < user_of_slot(300))
+                left.push_back(entry.path().string());
+        }
     std::ifstream mounts("/proc/self/mounts");
     for (std::string line; std::getline(mounts, line);)
-        if (line.find("course-class-") != std::string::npos)
+        if (line.find(own) != std::string::npos)
             left.push_back("mount " + line);
     return left;
 }
@@ -173,7 +185,30 @@ std::string wrong_verdicts(const Contents& results, const std::vector<SyntheticS
     return wrong;
 }
 
-std::string differences(const Contents& one, const Contents& other) {
+const Deserved* deserved_of(const std::vector<SyntheticStudent>& students, const ClassResult& result, const json& lab) {
+    for (const SyntheticStudent& student : students)
+        if (visible(student.student) == result.value("student", ""))
+            for (const Deserved& file : student.files)
+                if (file.lab == lab.value("lab", "") && file.track == lab.value("track", ""))
+                    return &file;
+    return nullptr;
+}
+
+// A mistake shows in the cases that are known for it; in others some show only now and then, whoever grades them.
+void forget_chance(ClassResult& result, const std::vector<SyntheticStudent>& students) {
+    for (json& lab : result["labs"])
+        if (const Deserved* deserved = deserved_of(students, result, lab); deserved && !deserved->cases.empty()) {
+            lab.erase("points");
+            json known = json::array();
+            for (const json& each : lab["verdict"]["cases"])
+                if (std::find(deserved->cases.begin(), deserved->cases.end(), each.value("name", "")) != deserved->cases.end())
+                    known.push_back({{"name", each["name"]}, {"outcome", each["outcome"]}, {"points", each["points"]}});
+            lab["verdict"] = known;
+        }
+}
+
+/// @param by_chance  told: how many results differ in such cases alone
+std::string differences(const Contents& one, const Contents& other, const std::vector<SyntheticStudent>& students, int& by_chance) {
     std::string different;
     for (const auto& [name, content] : one) {
         const auto same = other.find(name);
@@ -181,9 +216,16 @@ std::string differences(const Contents& one, const Contents& other) {
             different += name + " is in one run only\n";
             continue;
         }
-        const std::string a = lasting_part(json::parse(content)), b = lasting_part(json::parse(same->second));
-        if (a == b)
+        json first = json::parse(content), second = json::parse(same->second);
+        if (lasting_part(first) == lasting_part(second))
             continue;
+        forget_chance(first, students);
+        forget_chance(second, students);
+        const std::string a = lasting_part(first), b = lasting_part(second);
+        if (a == b) {
+            ++by_chance;
+            continue;
+        }
         const std::size_t at = static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
         const std::size_t from = a.rfind('\n', at) == std::string::npos ? 0 : a.rfind('\n', at) + 1;
         different += fmt::format("{}:\n  {}\n  {}\n", name, a.substr(from, a.find('\n', at) - from), b.substr(from, b.find('\n', at) - from));
@@ -299,13 +341,15 @@ int bench_class(const Repository& repository, const BenchClassOptions& options) 
     checks.add("what was graded before is the same byte for byte", lost);
     std::size_t files = 0;
     checks.add(fmt::format("every verdict is as known beforehand ({} submissions)", results.size()), wrong_verdicts(results, students, files));
-    checks.add("no process, file, name, mount or control group is left", listed(left_behind()));
+    checks.add("no process, file, name, mount or control group is left", listed(left_behind(out)));
     if (!options.once) {
         const GraderRun whole = graders.run(folder / "undisturbed", students.size(), 0);
         checks.add("undisturbed: the grader comes to its end", words_for(whole.code));
-        checks.add("undisturbed: the same table, byte for byte", read_file(out / "class.csv") == read_file(folder / "undisturbed/class.csv") ? "" : "class.csv differs\n");
-        checks.add("undisturbed: the same results but for times, process numbers and names of temporary files", differences(results, results_of(folder / "undisturbed")));
-        checks.add("undisturbed: nothing is left", listed(left_behind()));
+        int by_chance = 0;
+        checks.add("undisturbed: the same results, but for times, process numbers and momentary states", differences(results, results_of(folder / "undisturbed"), students, by_chance));
+        if (by_chance)
+            fmt::print("        ({} have a mistake that shows in other cases only now and then)\n", by_chance);
+        checks.add("undisturbed: nothing is left", listed(left_behind(folder / "undisturbed")));
         fmt::print("\n  undisturbed: {:.1f} s, {:.2f} s a submission; the grader's memory {:.1f} MiB at its most, {:.1f} MiB when a tenth was done\n", whole.seconds, whole.seconds / static_cast<double>(students.size()),
                    static_cast<double>(whole.peak) / 1024, static_cast<double>(whole.peak_at_tenth) / 1024);
     }

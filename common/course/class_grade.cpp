@@ -10,9 +10,11 @@
 #include "files.hpp"
 #include "interrupt.hpp"
 #include "load.hpp"
+#include "mistake.hpp"
 #include "process.hpp"
 #include "terminal.hpp"
 #include "wine.hpp"
+#include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
 #include <mutex>
@@ -103,16 +105,20 @@ Isolation isolation_for(const ClassOptions& options) {
 std::vector<Lab> labs_for(const Repository& repository, const ClassOptions& options) {
     std::vector<Lab> labs;
     for (const std::string& name : options.labs)
-        labs.push_back(repository.lab_named(name));
+        if (const Lab lab = repository.lab_named(name); std::none_of(labs.begin(), labs.end(), [&](const Lab& each) { return each.name == lab.name; }))
+            labs.push_back(lab);
     return labs.empty() ? repository.labs() : labs;
 }
 
-std::vector<Recipe> recipes_for(const Repository& repository, const ClassOptions& options, const std::vector<Lab>& labs, bool is_built) {
+std::vector<Track> tracks_for(const ClassOptions& options) {
     std::vector<Track> tracks;
     for (const std::string& name : options.tracks)
-        tracks.push_back(track_named(name));
-    if (tracks.empty())
-        tracks = {Track::posix};
+        if (const Track track = track_named(name); std::find(tracks.begin(), tracks.end(), track) == tracks.end())
+            tracks.push_back(track);
+    return tracks.empty() ? std::vector<Track>{Track::posix} : tracks;
+}
+
+std::vector<Recipe> recipes_for(const Repository& repository, const std::vector<Lab>& labs, const std::vector<Track>& tracks, bool is_built) {
     const PassingLine line("building the judges …");
     std::vector<Recipe> recipes;
     for (const Track track : tracks)
@@ -153,7 +159,7 @@ struct CourseFile {
         if (known.value("isolation", "") == isolation)
             trials = known.value("trials", json::object());
     }
-    void write() const { write_file(file, json{{"version", version}, {"isolation", isolation}, {"trials", trials}}.dump(2) + "\n"); }
+    void write() const { write_file(file, json{{"version", version}, {"isolation", isolation}, {"grader", grader_name(file.parent_path())}, {"trials", trials}}.dump(2) + "\n"); }
 };
 
 // What is wrong with this machine is found before anybody is graded.
@@ -242,6 +248,7 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
     if (!pass.only.empty())
         std::erase_if(submissions, [&](const Submission& each) { return !pass.only.contains(each.key); });
     const std::vector<Lab> labs = labs_for(repository, options);
+    const std::vector<Track> tracks = tracks_for(options);
     const Isolation level = isolation_for(options);
     pass.isolation = name_of(level);
     const fs::path out = options.out;
@@ -251,13 +258,12 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
     std::optional<FileLock> lock;
     if (!pass.is_part())
         lock.emplace(out / ".lock");
-    std::vector<Recipe> recipes = recipes_for(repository, options, labs, pass.is_built);
+    std::vector<Recipe> recipes = recipes_for(repository, labs, tracks, pass.is_built);
     CourseFile course(out, course_version(repository), pass.isolation);
-    if (std::any_of(recipes.begin(), recipes.end(), [](const Recipe& each) { return each.track == Track::win32; }))
+    if (std::find(tracks.begin(), tracks.end(), Track::win32) != tracks.end())
         make_wine_folder(repository);
     const unsigned jobs = options.jobs ? options.jobs : processors();
-    const std::string name = fmt::format("course-class-{}-{}", content_hash(fs::weakly_canonical(out).string()).substr(8), pass.first_slot);
-    Grader grader(repository, level, options.seed, name, jobs, pass.first_slot);
+    Grader grader(repository, level, options.seed, fmt::format("{}-{}", grader_name(out), pass.first_slot), jobs, pass.first_slot);
     try_all(grader, recipes, course, jobs);
     if (!pass.is_part())
         course.write();
@@ -299,7 +305,12 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
     if (!pass.report)
         return exit_code::full_marks;
     write_file(out / "class.csv", class_csv(summary));
-    write_file(out / "class.html", class_html(summary));
+    write_file(out / "class.html", class_html(summary, [&](const std::string& lab_and_track, const std::string& name) {
+                   for (const Recipe& recipe : recipes)
+                       if (title_of(recipe) == lab_and_track)
+                           return mistake_title(repository, recipe.lab, recipe.track, name);
+                   return std::string();
+               }));
     return tell(out, summary, pass.keep_judge_errors ? 0 : count.skipped_count());
 }
 

@@ -27,6 +27,10 @@ struct Recipe {
 /// @param is_built  nothing needs to be built: only ask
 Recipe recipe_for(const Repository& repository, const Lab& lab, Track track, bool is_built);
 
+/// The beginning of the names that a grader's folders and control groups have on this machine.
+/// @param out  where the results go
+std::string grader_name(const std::filesystem::path& out);
+
 /// Grades files, several at once, each within walls of its own.
 class Grader {
 public:
@@ -53,12 +57,13 @@ private:
     struct Scratch;
     class Lease;
     std::filesystem::path given(const Recipe& recipe, const std::string& program);
-    Outcome compile(const Recipe& recipe, const std::filesystem::path& scratch, const Slot& slot) const;
+    std::filesystem::path common_headers(const Recipe& recipe);
+    Outcome compile(const Recipe& recipe, const std::filesystem::path& scratch, const Slot& slot);
     Outcome ask_judge(const Recipe& recipe, const std::filesystem::path& scratch, const Slot& slot);
     void judge_it(const Recipe& recipe, const std::filesystem::path& scratch, const Slot& slot, nlohmann::json& result);
     nlohmann::json grade_in(const Recipe& recipe, const std::string& source, const Slot& slot, bool on_trial);
     Box box_in(const Slot& slot, unsigned long long memory_bytes, unsigned processes) const;
-    void compiles_here(const Recipe& recipe, const Slot& slot) const;
+    void compiles_here(const Recipe& recipe, const Slot& slot);
 
     const Repository& repository_;
     Isolation level_;
@@ -66,7 +71,7 @@ private:
     std::unique_ptr<Scratch> judges_;
     std::vector<std::unique_ptr<Slot>> slots_;
     std::vector<Slot*> free_;
-    std::mutex mutex_;
+    std::mutex mutex_, headers_mutex_;
     std::condition_variable freed_;
 };
 

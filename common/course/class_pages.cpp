@@ -26,11 +26,13 @@ a { color: var(--bar) } .dim { color: var(--dim) } .good { color: var(--good) } 
 table { border-collapse: collapse; width: 100% } th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top } tr:last-child td { border-bottom: 0 }
 th { background: var(--soft); font-size: .85rem; white-space: nowrap } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 table.who th:first-child, table.who td:first-child { position: sticky; left: 0; background: var(--page); max-width: 14rem; overflow-wrap: anywhere } table.who th:first-child { background: var(--soft) }
+table.lost td:first-child { width: 9rem } table.lost td:first-child span { font-variant-numeric: tabular-nums } table.lost .track { margin-top: .15rem } small { display: block; color: var(--dim); overflow-wrap: anywhere }
 .track { height: .7rem; background: var(--soft); border-radius: 4px; min-width: 4rem } .track i { display: block; height: 100%; min-width: 2px; background: var(--bar); border-radius: 4px }
 .histogram { display: grid; grid-template-columns: auto 1fr auto; gap: .25rem .8rem; align-items: center; max-width: 40rem } .histogram span { font-variant-numeric: tabular-nums; white-space: nowrap }
 .case { border: 1px solid var(--line); border-left: 4px solid var(--dim); border-radius: 8px; padding: .5rem .8rem; margin: .5rem 0 } .case.passed { border-left-color: var(--good) } .case.failed { border-left-color: var(--bad) }
 .case .head { display: flex; gap: .8rem; justify-content: space-between; align-items: baseline } .case .head b { font-weight: 600 } .case .points { white-space: nowrap; font-variant-numeric: tabular-nums }
-.case .outcome { font-size: .85rem }
+.case .outcome { font-size: .85rem; margin-right: .6rem } .case.passed, .case.dim { padding: .15rem .8rem; margin: .25rem 0 } .case.passed b, .case.dim b { font-weight: 400 }
+@media (max-width: 36rem) { .case .head { display: block } .case .points { display: block } }
 pre { background: var(--soft); border-radius: 6px; padding: .6rem .8rem; margin: .5rem 0 .2rem; font: .85rem/1.45 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }
 @media print { body { max-width: none } .case { break-inside: avoid } }
 </style>
@@ -42,6 +44,11 @@ std::string page_head(const std::string& title) {
 
 std::string fact(const std::string& value, const std::string& words, const char* look = "") {
     return fmt::format("<div><b class=\"{}\">{}</b><span>{}</span></div>\n", look, value, words);
+}
+
+std::string anchor(std::string title) {
+    std::replace(title.begin(), title.end(), ' ', '-');
+    return xml(title, true);
 }
 
 std::string column_of(const json& lab) { return lab.value("lab", "") + " " + lab.value("track", ""); }
@@ -95,11 +102,13 @@ std::string histogram_of(const ClassSummary& summary) {
     return text + "</div>\n";
 }
 
-std::string table_of_lost(const std::vector<ClassSummary::Lost>& lost, const char* what, std::size_t most) {
-    std::string text = fmt::format("<div class=\"scroll\"><table><tr><th class=\"n\">submissions</th><th></th><th>lab</th><th>{}</th></tr>\n", what);
-    for (std::size_t i = 0; i < std::min(lost.size(), most); ++i)
-        text += fmt::format("<tr><td class=\"n\">{}</td><td><div class=\"track\"><i style=\"width:{:.1f}%\"></i></div></td><td>{}</td><td>{}</td></tr>\n", lost[i].submissions,
-                            100.0 * lost[i].submissions / lost[0].submissions, xml(lost[i].lab), xml(lost[i].name));
+std::string table_of_lost(const std::vector<ClassSummary::Lost>& lost, const char* what, std::size_t most, const MistakeTitle& title) {
+    std::string text = fmt::format("<div class=\"scroll\"><table class=\"lost\"><tr><th>submissions</th><th>{}</th></tr>\n", what);
+    for (std::size_t i = 0; i < std::min(lost.size(), most); ++i) {
+        const std::string words = title ? title(lost[i].lab, lost[i].name) : std::string();
+        text += fmt::format("<tr><td><span>{}</span><div class=\"track\"><i style=\"width:{:.1f}%\"></i></div></td><td>{}<small>{}{}</small></td></tr>\n", lost[i].submissions,
+                            100.0 * lost[i].submissions / lost[0].submissions, xml(words.empty() ? lost[i].name : words), xml(lost[i].lab), words.empty() ? "" : ": " + xml(lost[i].name));
+    }
     return text + "</table></div>\n";
 }
 
@@ -199,7 +208,7 @@ std::string class_csv(const ClassSummary& summary) {
     return text;
 }
 
-std::string class_html(const ClassSummary& summary) {
+std::string class_html(const ClassSummary& summary, const MistakeTitle& title) {
     std::string text = page_head("IPC Labs: the class") + "<h1>IPC Labs: the class</h1>\n";
     text += fmt::format("<p class=\"dim\">Course {}, graded with isolation <em>{}</em>. The same as a table: <a href=\"class.csv\">class.csv</a>.</p>\n", xml(summary.course()), xml(summary.isolation()));
     text += facts_of(summary) + histogram_of(summary) + "<h2>Common mistakes</h2>\n";
@@ -207,9 +216,9 @@ std::string class_html(const ClassSummary& summary) {
     if (mistakes.empty())
         text += "<p>None that has a name.</p>\n";
     else
-        text += "<p>What to explain in the next lecture: how many submissions show the signs of it. A symptom that fits several mistakes counts for each.</p>\n" + table_of_lost(mistakes, "mistake", 20);
+        text += "<p>What to explain in the next lecture: how many submissions show the signs of it. A symptom that fits several mistakes counts for each.</p>\n" + table_of_lost(mistakes, "mistake", 20, title);
     if (!cases.empty())
-        text += "<h2>Cases that most submissions fail</h2>\n" + table_of_lost(cases, "case", 10);
+        text += "<h2>Cases that most submissions fail</h2>\n" + table_of_lost(cases, "case", 10, nullptr);
     return text + table_of_students(summary) + "</body></html>\n";
 }
 
@@ -218,8 +227,20 @@ namespace {
 std::string card_of(const Item& item) {
     const char* kind = item.outcome == "passed" ? "passed" : item.outcome == "not attempted" || item.outcome == "not handed in" ? "dim" : item.outcome == "judge error" ? "warn" : "failed";
     const char* look = item.outcome == "passed" ? "good" : kind == std::string("failed") ? "bad" : kind;
-    return fmt::format("<div class=\"case {}\"><div class=\"head\"><b>{}</b><span class=\"points\">{}/{}</span></div><span class=\"outcome {}\">{}</span>{}</div>\n", kind, xml(item.name), item.points,
-                       item.max_points, look, xml(item.outcome), item.words.empty() ? "" : "<pre>" + xml(item.words) + "</pre>");
+    return fmt::format("<div class=\"case {}\"><div class=\"head\"><b>{}</b><span class=\"points\"><span class=\"outcome {}\">{}</span> {}/{}</span></div>{}</div>\n", kind, xml(item.name), look,
+                       xml(item.outcome), item.points, item.max_points, item.words.empty() ? "" : "<pre>" + xml(item.words) + "</pre>");
+}
+
+// What there is at one look, and the way to it.
+std::string overview_of(const ClassResult& result) {
+    std::string text = "<div class=\"scroll\"><table><tr><th>lab</th><th>status</th><th class=\"n\">points</th></tr>\n";
+    for (const json& lab : result.value("labs", json::array())) {
+        const std::string status = lab.value("status", ""), column = column_of(lab);
+        text += fmt::format("<tr><td><a href=\"#{}\">{}</a></td><td class=\"{}\">{}</td><td class=\"n\">{}</td></tr>\n", anchor(column), xml(column),
+                            status == "judged" ? "" : status == "not handed in" ? "dim" : status == "judge error" ? "warn" : "bad", xml(status),
+                            status == "judge error" ? "–" : fmt::format("{}/{}", lab.value("points", 0), lab.value("max_points", 0)));
+    }
+    return text + "</table></div>\n";
 }
 
 }  // namespace
@@ -229,12 +250,12 @@ std::string student_html(const ClassResult& result) {
     const int points = points_of(result), most = max_points_of(result);
     std::string text = page_head("IPC Labs: " + student) + fmt::format("<h1>{}</h1>\n<p class=\"dim\">Graded {}; course {}, isolation {}</p>\n", student, xml(result.value("graded_at", "")),
                                                                        xml(result.value("course", "")), xml(result.value("isolation", "")));
-    text += "<div class=\"facts\">\n" + fact(fmt::format("{} of {}", points, most), "points", most && points == most ? "good" : "") + "</div>\n";
+    text += "<div class=\"facts\">\n" + fact(fmt::format("{} of {}", points, most), "points", most && points == most ? "good" : "") + "</div>\n" + overview_of(result);
     std::string heading;
     for (const Item& item : items_of(result)) {
         const std::string now = item.lab.empty() ? "The submission" : item.lab + " " + item.track;
         if (now != heading)
-            text += fmt::format("<h2>{}</h2>\n", xml(heading = now));
+            text += fmt::format("<h2 id=\"{}\">{}</h2>\n", anchor(now), xml(heading = now));
         text += card_of(item);
     }
     return text + "</body></html>\n";

@@ -3,6 +3,7 @@
 /// @file
 /// What grading a student's submission came to, in one neutral form, and in those that platforms read.
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -84,8 +85,10 @@ private:
 std::string csv_field(const std::string& text);
 /// A line a student, a column a lab and track, as gradebooks import it (RFC 4180).
 std::string class_csv(const ClassSummary& summary);
+/// What a mistake is called in the catalogue, for "01-anonymous-pipes posix" and its name; empty if it is not there.
+using MistakeTitle = std::function<std::string(const std::string& lab_and_track, const std::string& name)>;
 /// The class at a glance: who, points, distribution, which mistakes are common.
-std::string class_html(const ClassSummary& summary);
+std::string class_html(const ClassSummary& summary, const MistakeTitle& title = nullptr);
 /// One student's verdicts as they would see them.
 std::string student_html(const ClassResult& result);
 

@@ -295,9 +295,9 @@ std::string lasting_part(const ClassResult& result) {
     const std::function<void(json&)> clean = [&](json& value) {
         if (value.is_object()) {
             value.erase("seconds");
-            for (const char* key : {"message", "waiting"})
-                if (value.contains(key))
-                    value[key] = std::regex_replace(std::regex_replace(value[key].get<std::string>(), temporary, "ipc-labs-…"), number, "N");
+            value.erase("waiting");
+            if (value.contains("message"))
+                value["message"] = std::regex_replace(std::regex_replace(value["message"].get<std::string>(), temporary, "ipc-labs-…"), number, "N");
         }
         if (value.is_structured())
             for (json& each : value)

@@ -45,7 +45,8 @@ std::vector<SyntheticStudent> make_class(const Repository& repository, const std
 /// What is wrong with a result, a line each; empty if it is as deserved.
 std::string wrong_with(const ClassResult& result, const SyntheticStudent& deserved);
 
-/// A result without what differs from run to run: times, process numbers, names of temporary files.
+/// A result without what differs from run to run: times, process numbers, names of temporary files, and what processes were
+/// doing at a moment.
 std::string lasting_part(const ClassResult& result);
 
 }  // namespace course

@@ -96,7 +96,9 @@ TEST_CASE("HTML holds no markup of a student's") {
         CHECK(page.find("<script>") == std::string::npos);
         CHECK(page.find("&lt;script&gt;") != std::string::npos);
     }
-    CHECK(class_html(Class().summary).find("<td>01-anonymous-pipes posix</td><td>write-end-kept</td>") != std::string::npos);
+    CHECK(class_html(Class().summary).find("write-end-kept<small>01-anonymous-pipes posix</small>") != std::string::npos);
+    const std::string titled = class_html(Class().summary, [](const std::string&, const std::string& name) { return "the <title> of " + name; });
+    CHECK(titled.find("the &lt;title&gt; of write-end-kept<small>01-anonymous-pipes posix: write-end-kept</small>") != std::string::npos);
     CHECK(student_html(sample()).find("&lt;/pre&gt;") != std::string::npos);
 }
 

@@ -173,6 +173,15 @@ bool hide_directories(const Birth& birth) {
     return true;
 }
 
+// Where processes are limited a subject gets three quarters of them: who takes them all shall not take its judge's.
+void leave_processes_to_the_judge() {
+    rlimit processes{};
+    if (::getrlimit(RLIMIT_NPROC, &processes) != 0 || processes.rlim_cur == RLIM_INFINITY)
+        return;
+    processes.rlim_cur = processes.rlim_max = processes.rlim_cur / 4 * 3;
+    ::setrlimit(RLIMIT_NPROC, &processes);
+}
+
 // Even as root a subject is an ordinary user: it cannot trace or read a process that is not dumpable.
 void drop_privileges() {
     ::prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
@@ -213,6 +222,7 @@ void drop_privileges() {
         hide_directories(birth);  // prepare_case_process() has said whether this can work here
         if (birth.directory[0] && ::chdir(birth.directory) != 0)
             goto failed;
+        leave_processes_to_the_judge();
         drop_privileges();
     }
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
