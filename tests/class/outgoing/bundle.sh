@@ -1,10 +1,11 @@
 #!/bin/bash
-# bundle.sh COURSE: packs what goes out, and uses it: the students' archive as a student does, Gradescope's zip in folders
-# laid out as Gradescope lays them out, in a sandbox that allows what a default container allows.
+# bundle.sh COURSE students|gradescope: packs what goes out, and uses it: the students' archive as a student does, or
+# Gradescope's zip in folders laid out as Gradescope lays them out, in a sandbox that allows what a default container allows.
 # Exit codes: 0 all well; 1 not; 77 there is no root or no bubblewrap for the sandbox here.
 set -u
 
 course=$(readlink -f -- "$1")
+part=$2
 root=$(readlink -f -- "$(dirname -- "${BASH_SOURCE[0]}")/../../..")
 export COURSE_ROOT=$root
 work=$(mktemp -d "${TMPDIR:-/tmp}/class-bundle-XXXXXX") || exit 1
@@ -23,6 +24,9 @@ done
 "$course" class bundle --out /proc/nowhere >"$work/said" 2>&1
 [ $? -eq 4 ] || complain "into a folder that cannot be: $(cat "$work/said")"
 
+[ "$part" = students ] || [ "$(id -u)" -eq 0 ] && command -v bwrap >/dev/null || { echo 'unavailable: no root or no bubblewrap for the sandbox'; exit 77; }
+
+if [ "$part" = students ]; then
 # A student unpacks it and goes to work.
 tar -xzf "$work/out/ipc-labs-students.tar.gz" -C "$work"
 student="$work/ipc-labs"
@@ -54,8 +58,16 @@ if command -v doxygen >/dev/null; then
 fi
 echo "a student's copy judges its starter and shows its site, at $SECONDS s"
 
+# What the Containerfile asks for exists.
+packages=$(sed -n '/apt-get install/,/&& rm/p' "$work/out/Containerfile" | tr -d '\\' | tr ' ' '\n' | grep -E '^[a-z0-9.+-]+$' | grep -vE '^(apt-get|install|rm|update|-.*)$')
+for package in $packages; do
+    apt-cache show "$package" >/dev/null 2>&1 || complain "Debian has no package $package"
+done
+echo "the Containerfile's packages:" $packages
+exit $wrong
+fi
+
 # Gradescope.
-[ "$(id -u)" -eq 0 ] && command -v bwrap >/dev/null || { echo 'unavailable: no root or no bubblewrap for the sandbox'; [ $wrong -eq 0 ] && exit 77; exit 1; }
 mkdir -p "$work/autograder/results" "$work/autograder/submission"
 (cd "$work/autograder" && cmake -E make_directory source && cd source && cmake -E tar xf "$work/out/gradescope.zip")
 [ -x "$work/autograder/source/setup.sh" ] && [ -x "$work/autograder/source/run_autograder" ] || complain 'the scripts in the zip are no programs'
@@ -119,8 +131,4 @@ rm "$work/autograder/source/assignment"
 in_container /autograder/run_autograder >"$work/said" 2>&1 && complain 'run_autograder takes a broken image for a good one'
 [ ! -e "$work/autograder/results/results.json" ] || complain 'a broken image leaves a result'
 
-# What the Containerfile asks for exists, and is all that the course asks for.
-for package in $(sed -n '/apt-get install/,/&& rm/p' "$work/out/Containerfile" | tr -d '\\' | tr ' ' '\n' | grep -E '^[a-z0-9.+-]+$' | grep -vE '^(apt-get|install|rm|update|-.*)$'); do
-    apt-cache show "$package" >/dev/null 2>&1 || complain "Debian has no package $package"
-done
 exit $wrong
