@@ -24,7 +24,7 @@ complain() {
 
 # Everything that our Slurm has started carries the name of our configuration.
 ours() { # [WORD] : the processes with it in their environment, too
-    grep -lzxF -- "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ 2>/dev/null | while read -r environment; do
+    env -u SLURM_CONF grep -lzxF -- "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ 2>/dev/null | while read -r environment; do
         [ $# -eq 0 ] || grep -qzxF -- "$1" "$environment" 2>/dev/null || continue
         environment=${environment%/environ}
         echo "${environment#/proc/}"
