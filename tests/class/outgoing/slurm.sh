@@ -89,13 +89,16 @@ CONF
     munged --foreground --force --key-file="$work/munge.key" --socket="$work/munge.socket" --pid-file="$work/munged.pid" \
         --log-file="$work/munged.log" --seed-file="$work/munged.seed" >"$work/munged.out" 2>&1 &
     started+=($!)
+    disown  # or the shell tells of its end
     until_true 10 test -S "$work/munge.socket" || return 1
     slurmctld -D >"$work/slurmctld.out" 2>&1 &
     started+=($!)
+    disown
     for node in n1 n2 n3; do
         slurmd -D -N $node >"$work/slurmd-$node.out" 2>&1 &
         started+=($!)
         eval "pid_of_$node=$!"
+        disown
     done
     until_true 30 all_idle
 }
@@ -189,7 +192,6 @@ diff <(essence "$work/local") <(essence "$work/out") || complain 'the verdicts d
 grade --out "$work/out" --engine slurm >"$work/said" 2>&1 || complain "again, with nothing to do: $(cat "$work/said")"
 
 kill -9 "${started[@]}" 2>/dev/null
-wait 2>/dev/null
 grade --out "$work/out" --engine slurm >"$work/said" 2>&1
 [ $? -eq 4 ] && grep -q 'Slurm does not answer' "$work/said" || complain "without a controller: $(cat "$work/said")"
 # slurmctld's own helper notices its end.
