@@ -10,14 +10,20 @@
 #include "files.hpp"
 #include "interrupt.hpp"
 #include "process.hpp"
+#include "ipc/handle.hpp"
 #include "terminal.hpp"
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sstream>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,7 +65,7 @@ public:
         fs::create_directories(folder_, error);
         if (error)
             throw Failure(exit_code::machine, fmt::format("cannot make {}: {}", folder_.string(), error.message()));
-        write_file(folder_ / "plan.json", json{{"submissions", fs::absolute(options.submissions).string()}, {"out", fs::absolute(options.out).string()}, {"labs", options.labs},
+        write_file(folder_ / "plan.json", json{{"submissions", fs::absolute(options.submissions).string()}, {"out", fs::absolute(options.out).string()}, {"labs", options.labs}, {"tracks", options.tracks},
                                                {"isolation", isolation}, {"seed", options.seed}, {"again", options.again}, {"tasks", batches}}
                                               .dump(1, ' ', false, json::error_handler_t::replace));
         write_file(folder_ / "task.sh", task_script(fs::read_symlink("/proc/self/exe").string(), repository.root.string(), (folder_ / "plan.json").string()));
@@ -138,6 +144,35 @@ public:
 private:
     std::string number_;
     bool over_ = false;
+};
+
+/// A number that no other task on this machine has as long as this one lives: their sandboxes would be of one user, and each
+/// would clear away the other's folders.
+class PlaceOnNode {
+public:
+    PlaceOnNode() {
+        for (number_ = 0; number_ < most_places; ++number_) {
+            file_ = fs::temp_directory_path() / fmt::format("course-task-{}-{}", ::geteuid(), number_);
+            lock_.reset(::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+            if (!lock_)
+                throw Failure(exit_code::machine, fmt::format("cannot make {}: {}", file_.string(), std::strerror(errno)));
+            struct stat locked {}, named {};
+            // Whoever went has taken the file's name along.
+            if (::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(lock_.get(), &locked) == 0 && ::stat(file_.c_str(), &named) == 0 && locked.st_ino == named.st_ino)
+                return;
+        }
+        throw Failure(exit_code::machine, fmt::format("there are {} tasks on this machine already", most_places));
+    }
+    ~PlaceOnNode() { ::unlink(file_.c_str()); }
+    PlaceOnNode(const PlaceOnNode&) = delete;
+    PlaceOnNode& operator=(const PlaceOnNode&) = delete;
+    unsigned number() const { return number_; }
+
+private:
+    static constexpr unsigned most_places = 1000;
+    unsigned number_ = 0;
+    fs::path file_;
+    ipc::unique_file lock_;
 };
 
 /// Which of the results are there that were not when it was made.
@@ -274,18 +309,19 @@ int class_task(const Repository& repository, const std::string& file, unsigned t
     options.submissions = plan.at("submissions");
     options.out = plan.at("out");
     options.labs = plan.at("labs");
+    options.tracks = plan.at("tracks");
     options.isolation = plan.at("isolation");
     options.seed = plan.at("seed");
     options.again = plan.at("again");
     const char* processors = std::getenv("SLURM_CPUS_PER_TASK");
-    options.jobs = std::max(1, processors ? std::atoi(processors) : 1);
+    options.jobs = static_cast<unsigned>(std::clamp(processors ? std::atoi(processors) : 1, 1, 256));
     ClassPass part;
     part.is_built = true;
     part.report = false;
     for (const json& key : plan.at("tasks").at(task))
         part.only.insert(key);
-    // Tasks meet on a node, and two sandboxes of one user could end each other's processes.
-    part.first_slot = task % 16 * 16;
+    const PlaceOnNode place;
+    part.first_slot = place.number() * options.jobs;
     return grade_pass(repository, options, part);
 }
 

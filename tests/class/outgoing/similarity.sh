@@ -9,6 +9,7 @@ root=$(readlink -f -- "$(dirname -- "${BASH_SOURCE[0]}")/../../..")
 export COURSE_ROOT=$root
 work=$(mktemp -d "${TMPDIR:-/tmp}/class-similarity-XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
 wrong=0
 complain() {
     wrong=1
