@@ -169,7 +169,7 @@ std::string table_text(const Table& source, std::size_t width, const Style& styl
         all += wrapped_inline(table[i][0], width, 0) + "\n";
         for (std::size_t j = 1; j < widths.size(); ++j)
             if (!table[i][j].empty())
-                all += "  " + wrapped_inline((table[0][j].empty() ? "" : table[0][j] + ": ") + table[i][j], width - 2, 4) + "\n";
+                all += "  " + wrapped_inline((table[0][j].empty() || widths.size() == 2 ? "" : table[0][j] + ": ") + table[i][j], width - 2, 4) + "\n";
     }
     return all;
 }
