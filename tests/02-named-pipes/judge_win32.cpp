@@ -354,7 +354,7 @@ namespace {
 class Threshold {
 public:
     Threshold(Stage& stage, Subject& lab)
-        : process_(OpenProcess(PROCESS_VM_OPERATION | PROCESS_VM_READ | PROCESS_VM_WRITE, FALSE, lab.process().id())),
+        : subject_(lab.process()), process_(OpenProcess(PROCESS_VM_OPERATION | PROCESS_VM_READ | PROCESS_VM_WRITE, FALSE, lab.process().id())),
           place_(reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(L"kernelbase.dll"), "ConnectNamedPipe"))) {
         // The library is not there before the process has come to load it.
         stage.await([&](Deadline deadline) {
@@ -368,8 +368,12 @@ public:
     }
     ~Threshold() { let_in(); }
     void let_in() {
-        if (std::exchange(held_, false))
-            put(before_);
+        if (!std::exchange(held_, false))
+            return;
+        // Stopped, or it could run into one new byte and one old one.
+        subject_.suspend();
+        put(before_);
+        subject_.resume();
     }
 
 private:
@@ -379,6 +383,7 @@ private:
         return done;
     }
     static constexpr unsigned char jump_to_itself_[2] = {0xeb, 0xfe};
+    Process& subject_;
     ipc::unique_handle process_;
     void* place_;
     unsigned char before_[2]{};

@@ -102,7 +102,7 @@ EXERCISE("Exercise 1: paste") {
 CASE("4.1 paste prints the text that another program has copied, character for character" * points(5) * section("text-has-many-names") *
      hints("The one who has copied offers its text in several forms. Which of them has every character?",
            "On X11 STRING is ISO 8859-1 and UTF8_STRING is what it says; on Windows CF_TEXT is in some code page and CF_UNICODETEXT in UTF-16.",
-           "Ask for UTF8_STRING and print it as it is; or take CF_UNICODETEXT up to its NUL, GlobalSize may be more, and convert it with ipc::to_utf8.")) {
+           "Ask for UTF8_STRING and print it as it is (and xcb_flush() before you wait: until then the question lies in your own buffer); or take CF_UNICODETEXT up to its NUL, GlobalSize may be more, and convert it with ipc::to_utf8.")) {
     by_hand(stage, "printf 'Gr\u00fc\u00dfe, \u6f22\u5b57\\r\\n' | xclip -selection clipboard; lab-04 paste | od -c",
             "echo Gr\u00fc\u00dfe| clip\nlab-04 paste");
     Desk desk(stage);
@@ -133,7 +133,8 @@ CASE("4.2 paste gives every byte of a picture" * points(5) * section("how-much-i
     Subject lab = desk.start({"paste", "--type", "image/png"});
     const std::string& got = lab.output();
     stage.require(got != bytes.substr(0, bytes.find('\0')), {"the whole picture, a byte 0 is no end", difference(got, bytes), "", "", "ends-at-nul"});
-    lab.prints(bytes, "reads-first-part-only");
+    const std::string& printed = lab.output();
+    lab.prints(bytes, !printed.empty() && bytes.starts_with(printed) ? "reads-first-part-only" : "");
     lab.exits(0);
 }
 
