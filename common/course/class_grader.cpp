@@ -379,9 +379,11 @@ void Grader::judge_it(const Recipe& recipe, const fs::path& scratch, const Slot&
                     why = fmt::format("case {}: {}", each.name, each.message);
         } catch (const Failure& failure) {
             why = fmt::format("{}; exit code {}, standard error: {}", failure.what(), outcome.code, visible(outcome.errors.substr(0, 500)));
-            // Nobody else is there to send it a signal: not we, who wait, and not the kernel, which counts.
+            // Nobody else is there to end it: not we, who wait, and not the kernel, which counts. By itself a judge ends with 0
+            // only after its verdict; under Wine whoever terminates it chooses the code.
             const int signal = outcome.code > 128 ? outcome.code - 128 : 0;
-            ended_judge = !outcome.over_limit && kills_for_memory() == kills && (signal == SIGKILL || signal == SIGTERM || signal == SIGHUP || signal == SIGINT || signal == SIGQUIT);
+            const bool sent = signal == SIGKILL || signal == SIGTERM || signal == SIGHUP || signal == SIGINT || signal == SIGQUIT;
+            ended_judge = !outcome.over_limit && kills_for_memory() == kills && (sent || (outcome.code == 0 && outcome.output.empty()));
         }
     }
     result["status"] = ended_judge ? "ended its judge" : "judge error";

@@ -102,12 +102,12 @@ std::string histogram_of(const ClassSummary& summary) {
     return text + "</div>\n";
 }
 
-std::string table_of_lost(const std::vector<ClassSummary::Lost>& lost, const char* what, std::size_t most, const MistakeTitle& title) {
+std::string table_of_lost(const std::vector<ClassSummary::Lost>& lost, const char* what, std::size_t most, std::size_t submissions, const MistakeTitle& title) {
     std::string text = fmt::format("<div class=\"scroll\"><table class=\"lost\"><tr><th>submissions</th><th>{}</th></tr>\n", what);
     for (std::size_t i = 0; i < std::min(lost.size(), most); ++i) {
         const std::string words = title ? title(lost[i].lab, lost[i].name) : std::string();
         text += fmt::format("<tr><td><span>{}</span><div class=\"track\"><i style=\"width:{:.1f}%\"></i></div></td><td>{}<small>{}{}</small></td></tr>\n", lost[i].submissions,
-                            100.0 * lost[i].submissions / lost[0].submissions, xml(words.empty() ? lost[i].name : words), xml(lost[i].lab), words.empty() ? "" : ": " + xml(lost[i].name));
+                            100.0 * lost[i].submissions / static_cast<double>(submissions), xml(words.empty() ? lost[i].name : words), xml(lost[i].lab), words.empty() ? "" : ": " + xml(lost[i].name));
     }
     return text + "</table></div>\n";
 }
@@ -216,9 +216,9 @@ std::string class_html(const ClassSummary& summary, const MistakeTitle& title) {
     if (mistakes.empty())
         text += "<p>None that has a name.</p>\n";
     else
-        text += "<p>What to explain in the next lecture: how many submissions show the signs of it. A symptom that fits several mistakes counts for each.</p>\n" + table_of_lost(mistakes, "mistake", 20, title);
+        text += "<p>What to explain in the next lecture: how many submissions show the signs of it. A symptom that fits several mistakes counts for each.</p>\n" + table_of_lost(mistakes, "mistake", 20, summary.rows().size(), title);
     if (!cases.empty())
-        text += "<h2>Cases that most submissions fail</h2>\n" + table_of_lost(cases, "case", 10, nullptr);
+        text += "<h2>Cases that most submissions fail</h2>\n" + table_of_lost(cases, "case", 10, summary.rows().size(), nullptr);
     return text + table_of_students(summary) + "</body></html>\n";
 }
 

@@ -78,7 +78,8 @@ struct Played {
 #ifdef _WIN32
 bool is_stopped(const judge::Process&) { return false; }
 long long kills_for_memory() { return 0; }
-bool is_signal_of_others(const judge::Ended&) { return false; }
+// TerminateProcess: a judge that ends with 0 by itself has written its result before.
+bool is_deed_of_others(const judge::Ended& how) { return how.how == judge::Ended::How::exited && how.code == 0; }
 #else
 // Whether somebody has stopped that process; nobody but its subject has a reason to.
 bool is_stopped(const judge::Process& process) { return judge::proc::state(static_cast<pid_t>(process.id())) == 'T'; }
@@ -94,7 +95,7 @@ long long kills_for_memory() {
 }
 
 // A judge that is at fault itself ends by SIGSEGV, SIGABRT or the like; these come from somebody else.
-bool is_signal_of_others(const judge::Ended& how) {
+bool is_deed_of_others(const judge::Ended& how) {
     constexpr int sent[] = {SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE};
     return how.how == judge::Ended::How::killed && std::find(std::begin(sent), std::end(sent), static_cast<int>(how.code)) != std::end(sent);
 }
@@ -166,7 +167,7 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
         }
     if (judge::interrupted())
         return no_result("interrupted");
-    if (over && is_signal_of_others(how) && kills_for_memory() == kills)
+    if (over && is_deed_of_others(how) && kills_for_memory() == kills)
         return lost("the program ended its judge (" + how.text() + ")");
     if (stopped >= 10)
         return lost("the program stopped its judge");
