@@ -15,6 +15,8 @@ done
 
 work=$(mktemp -d /tmp/class-slurm-XXXXXX) || exit 1
 export SLURM_CONF=$work/slurm.conf
+# What a killed node leaves in its temporary folder goes with ours; the sandboxes' users have to get there.
+chmod 711 "$work" && mkdir -m 1777 "$work/tmp" && export TMPDIR=$work/tmp
 started=()
 wrong=0
 complain() {
