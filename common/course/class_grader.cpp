@@ -181,7 +181,8 @@ fs::path Grader::given(const Recipe& recipe, const std::string& program) {
 
 // The usual headers, precompiled with the very options that the lab's file is compiled with; empty if that cannot be done.
 fs::path Grader::common_headers(const Recipe& recipe) {
-    std::string options = std::regex_replace(recipe.compile, std::regex(R"( -MD -MT \S+ -MF \S+ -o \S+ -c \S+)"), "");
+    // Labs differ in their folders alone, where none of these headers is: one for all of a track.
+    const std::string options = std::regex_replace(recipe.compile, std::regex(R"( (-MD -MT \S+ -MF \S+ -o \S+ -c \S+|-I\S+))"), "");
     const fs::path folder = judges_->path / ("headers-" + content_hash(options).substr(8)), header = folder / "usual.hpp";
     const std::lock_guard lock(headers_mutex_);
     if (fs::create_directory(folder)) {
