@@ -4,8 +4,10 @@
 #include "files.hpp"
 #include "terminal.hpp"
 #include <algorithm>
+#include <cerrno>
 #include <fmt/format.h>
 #include <fstream>
+#include <poll.h>
 #include <sstream>
 #include <unistd.h>
 
@@ -167,9 +169,11 @@ ControlGroups::ControlGroups(const std::string& name) {
     }
 }
 
+// What was killed with a sandbox takes a moment to leave its group, and version 1 does not announce it.
 ControlGroups::~ControlGroups() {
     for (const fs::path& folder : folders_)
-        ::rmdir(folder.c_str());
+        for (int look = 0; look < 400 && ::rmdir(folder.c_str()) != 0 && errno == EBUSY; ++look)
+            ::poll(nullptr, 0, 5);
 }
 
 void ControlGroups::limit(unsigned long long memory_bytes, unsigned processes) {
