@@ -205,6 +205,8 @@ judge::Verdict judge_all(const Options& options, const std::vector<CaseInfo>& ca
         for (std::size_t i; !judge::interrupted() && (i = next++) < cases.size();)
             try {
                 results[i] = play_fairly(options, cases[i], 90 * options.time_scale);
+            } catch (const judge::StoppedAtBirth&) {
+                results[i] = lost("the program stopped its judge");
             } catch (const std::exception& error) {
                 results[i] = no_result(std::string("the case could not be started: ") + error.what());
             }

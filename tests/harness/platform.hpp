@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -88,6 +89,11 @@ struct ProcessInfo {
     std::uint32_t id = 0;
     std::string name;  ///< the program's file name
     bool zombie = false;
+};
+
+/// Somebody, most likely a subject, has stopped a process that was being started.
+struct StoppedAtBirth : std::runtime_error {
+    using std::runtime_error::runtime_error;
 };
 
 /// A process that we started, and all its descendants.

@@ -338,6 +338,17 @@ Process Process::start(StartRequest request) {
     if (birth.for_debugger)
         hand_to_debugger(state->pid);
     report_write.close();
+    // Who stops everybody that it may send a signal to stops also those that are just being born, and these never tell.
+    pollfd told{report_read.get(), POLLIN, 0};
+    for (int stopped = 0, events = 0; !birth.for_debugger && (events = ::poll(&told, 1, 100)) != 1;) {
+        stopped = events == 0 && proc::state(state->pid) == 'T' ? stopped + 1 : 0;
+        if (stopped < 10)
+            continue;
+        ::kill(state->pid, SIGKILL);
+        ::waitpid(state->pid, nullptr, 0);
+        proc::forget_subject(state->pid);
+        throw StoppedAtBirth(request.command[0] + " was stopped by somebody before it began");
+    }
     int error = 0;
     if (report_read.read(reinterpret_cast<char*>(&error), sizeof error) == sizeof error) {
         ::waitpid(state->pid, nullptr, 0);
