@@ -11,11 +11,14 @@
 #include "wine.hpp"
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <fmt/format.h>
 #include <functional>
 #include <future>
 #include <map>
+#include <mutex>
+#include <optional>
 #include <regex>
 #include <sstream>
 #include <sys/resource.h>
@@ -57,6 +60,7 @@ public:
     void wait_for_programs(Track track) { programs_built_[static_cast<std::size_t>(track)].get(); }
     /// The mistakes and alternatives of one lab on one track, and its solution with sanitizers.
     void wait_for_subjects(std::size_t i) { subjects_[i].get_future().get(); }
+    bool is_over() const { return over_; }
 
 private:
     void build_all() {
@@ -81,6 +85,7 @@ private:
             for (std::promise<void>& each : subjects_)
                 give_up(each);
         }
+        over_ = true;
     }
 
     static void give_up(std::promise<void>& promise) {
@@ -127,7 +132,24 @@ private:
     std::array<std::promise<void>, 2> programs_;
     std::vector<std::shared_future<void>> programs_built_;
     std::vector<std::promise<void>> subjects_;
+    std::atomic<bool> over_ = false;
     std::jthread thread_;  // last: it uses the rest
+};
+
+/// Keeps every processor busy: the compiler does as long as it runs, loops do after it.
+class Load {
+public:
+    explicit Load(const Building& building) : building_(building) {}
+    void make_sure() {
+        const std::lock_guard lock(mutex_);
+        if (!loops_ && building_.is_over())
+            loops_.emplace();
+    }
+
+private:
+    const Building& building_;
+    std::mutex mutex_;
+    std::optional<BusyProcessors> loops_;
 };
 
 // The tests of the project's own code. The solutions' are left to the gates, which look closer.
@@ -197,6 +219,14 @@ int test(const Repository& repository, const TestOptions& asked) {
         for (const Track track : tracks)
             checked.emplace_back(lab, track);
     std::vector<SummaryRow> rows(checked.size());
+    const auto repeat = [&](std::size_t i, Load& load) {
+        if (!test_run.solutions)
+            return;
+        load.make_sure();
+        rows[i].repeats = check_repeats(test_run, checked[i].first, checked[i].second);
+    };
+    // Over the whole course while the next labs are compiled; a lab in work has the machine for itself, and full load.
+    const bool repeats_at_the_end = !options.labs.empty();
     {
         Building building(test_run, checked);
         std::vector<std::function<void()>> work;
@@ -208,27 +238,20 @@ int test(const Repository& repository, const TestOptions& asked) {
                     if (track == tracks.front())
                         check_docs(test_run);
                 });
+        Load load(building);
         for (std::size_t i = 0; i < checked.size(); ++i)
             work.push_back([&, i] {
                 building.wait_for_subjects(i);
                 rows[i] = check_lab(test_run, checked[i].first, checked[i].second);
+                if (!repeats_at_the_end)
+                    repeat(i, load);
             });
         at_once(processors() + 1, work.size(), [&](std::size_t i) { work[i](); });
-    }
-    if (test_run.solutions) {
-        report.note(fmt::format("judging each solution {} times on busy processors …", options.repeats));
-        const BusyProcessors busy;
-        const auto repeat = [&](std::size_t i) {
-            rows[i].repeats = check_repeats(test_run, checked[i].first, checked[i].second);
-        };
-        // On Linux several labs at once; of the win32 track several judges of one lab.
-        at_once(processors() + 1, checked.size(), [&](std::size_t i) {
-            if (checked[i].second == Track::posix)
-                repeat(i);
-        });
-        for (std::size_t i = 0; i < checked.size(); ++i)
-            if (checked[i].second == Track::win32)
-                repeat(i);
+        if (repeats_at_the_end) {
+            report.note(fmt::format("judging each solution {} times on busy processors …", options.repeats));
+            for (std::size_t i = 0; i < checked.size(); ++i)
+                repeat(i, load);
+        }
     }
     for (const SummaryRow& row : rows)
         report.add(row);
