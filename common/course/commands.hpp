@@ -23,6 +23,7 @@ struct TestOptions {
     std::vector<std::string> tracks;  ///< empty: both
     bool quick = false;               ///< 5 repeats, no sanitizers
     int repeats = 20;
+    int minutes = 14;  ///< over the whole course: what then is still to be built or repeated is left out, and said
 };
 
 /// What is wrong with the words of a `./course trace` command line, before CLI11 takes the -- out of it; empty if nothing is.

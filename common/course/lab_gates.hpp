@@ -7,6 +7,7 @@
 #include "commands.hpp"
 #include "report.hpp"
 #include "wine.hpp"
+#include <chrono>
 
 namespace course {
 
@@ -17,10 +18,18 @@ struct TestRun {
     Report& report;
     bool solutions;     ///< whether solutions/ is part of this copy
     WineFolders& wine;  ///< where judges of the win32 track work
+    std::chrono::steady_clock::time_point begun;
+
+    /// Whether so much of the time for the whole course is over that what is only begun now would not end within it.
+    bool is_over(double part) const {
+        return options.labs.empty() &&
+               std::chrono::steady_clock::now() - begun > std::chrono::minutes(options.minutes) * part;
+    }
 };
 
 /// Checks one lab on one track, all but the repeats, and reports as it goes.
-SummaryRow check_lab(const TestRun& run, const Lab& lab, Track track);
+/// @param subjects  whether its mistakes and alternatives were built; else they are reported as skipped
+SummaryRow check_lab(const TestRun& run, const Lab& lab, Track track, bool subjects);
 
 /// Judges the solution again and again, while the caller keeps the processors busy. @return "20/20"
 std::string check_repeats(const TestRun& run, const Lab& lab, Track track);

@@ -59,7 +59,8 @@ public:
     /// The programs, judges and solutions of every lab on the track.
     void wait_for_programs(Track track) { programs_built_[static_cast<std::size_t>(track)].get(); }
     /// The mistakes and alternatives of one lab on one track, and its solution with sanitizers.
-    void wait_for_subjects(std::size_t i) { subjects_[i].get_future().get(); }
+    /// @return false if there was no time left to build the mistakes and alternatives
+    bool wait_for_subjects(std::size_t i) { return subjects_[i].get_future().get(); }
     bool is_over() const { return over_; }
 
 private:
@@ -74,21 +75,23 @@ private:
             build_sanitized();
             for (std::size_t i = 0; i < checked_.size(); ++i) {
                 const auto& [lab, track] = checked_[i];
-                if (has_solution(run_.repository, lab, track))
+                const bool wanted = has_solution(run_.repository, lab, track) && !run_.is_over(0.9);
+                if (wanted)
                     build_preset(run_, preset_of(track), "mistakes and alternatives of " + lab.name,
                                  {"subjects-" + lab.number});
-                subjects_[i].set_value();
+                subjects_[i].set_value(wanted);
             }
         } catch (...) {
             for (std::promise<void>& each : programs_)
                 give_up(each);
-            for (std::promise<void>& each : subjects_)
+            for (std::promise<bool>& each : subjects_)
                 give_up(each);
         }
         over_ = true;
     }
 
-    static void give_up(std::promise<void>& promise) {
+    template <class Value>
+    static void give_up(std::promise<Value>& promise) {
         try {
             promise.set_exception(std::current_exception());
         } catch (const std::future_error&) {
@@ -131,7 +134,7 @@ private:
     const std::vector<std::pair<Lab, Track>>& checked_;
     std::array<std::promise<void>, 2> programs_;
     std::vector<std::shared_future<void>> programs_built_;
-    std::vector<std::promise<void>> subjects_;
+    std::vector<std::promise<bool>> subjects_;
     std::atomic<bool> over_ = false;
     std::jthread thread_;  // last: it uses the rest
 };
@@ -197,7 +200,7 @@ int test(const Repository& repository, const TestOptions& asked) {
     TestOptions options = asked;
     // Over the whole course a few do; a lab in work is named, and gets all of them.
     if (options.quick || options.labs.empty())
-        options.repeats = std::min(options.repeats, 5);
+        options.repeats = std::min(options.repeats, options.labs.empty() ? 3 : 5);
     std::vector<Lab> labs;
     for (const std::string& name : options.labs)
         labs.push_back(repository.lab_named(name));
@@ -213,7 +216,7 @@ int test(const Repository& repository, const TestOptions& asked) {
     const bool win32 = std::find(tracks.begin(), tracks.end(), Track::win32) != tracks.end();
     WineFolders wine(win32 ? processors() + 1 : 0);
     Report report;
-    const TestRun test_run{repository, options, report, repository.has_solutions(), wine};
+    const TestRun test_run{repository, options, report, repository.has_solutions(), wine, start};
     std::vector<std::pair<Lab, Track>> checked;
     for (const Lab& lab : labs)
         for (const Track track : tracks)
@@ -222,6 +225,12 @@ int test(const Repository& repository, const TestOptions& asked) {
     const auto repeat = [&](std::size_t i, Load& load) {
         if (!test_run.solutions)
             return;
+        if (test_run.is_over(0.8)) {
+            report.skipped(fmt::format("{} {}", checked[i].first.name, name_of(checked[i].second)), "repeats",
+                           fmt::format("{} minutes are nearly over: ./course test --lab {}", options.minutes,
+                                       checked[i].first.number));
+            return;
+        }
         load.make_sure();
         rows[i].repeats = check_repeats(test_run, checked[i].first, checked[i].second);
     };
@@ -241,8 +250,8 @@ int test(const Repository& repository, const TestOptions& asked) {
         Load load(building);
         for (std::size_t i = 0; i < checked.size(); ++i)
             work.push_back([&, i] {
-                building.wait_for_subjects(i);
-                rows[i] = check_lab(test_run, checked[i].first, checked[i].second);
+                const bool subjects = building.wait_for_subjects(i);
+                rows[i] = check_lab(test_run, checked[i].first, checked[i].second, subjects);
                 if (!repeats_at_the_end)
                     repeat(i, load);
             });

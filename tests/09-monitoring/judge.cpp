@@ -660,6 +660,8 @@ CASE("9.16 audit reads lines and not pieces and trusts no torn one" * points(4) 
         const std::string story = "read " + chunk + " bytes at a time";
         const Audited whole = audit(stage, log, {"--chunk", chunk}, "piece-taken-for-lines");
         is_found(stage, whole, sender, {good, 0, 0, 0, 0, 0}, "piece-taken-for-lines", story);
+        stage.require(std::strtoull(whole.last.c_str(), nullptr, 10) <= lines,
+                      {std::to_string(lines) + " lines (" + story + ")", shown(whole.last), "", "", "piece-taken-for-lines"});
         says_torn(stage, whole, lines, torn, first_torn, "torn-lines-not-told");
         const Audited cut = audit(stage, log + last, {"--chunk", chunk});
         is_found(stage, cut, sender, {good, 0, 0, 0, 0, 0}, "last-line-trusted", story + ", and the last line has no end");
