@@ -308,7 +308,7 @@ private:
                    Verdict verdict = verdict_on(wrong);
                    std::string missing = missing_of(mistake, verdict);
                    // Some mistakes show only now and then, and a busy machine changes when. That is said, and looked at once
-                   // more; an innocent program is never asked twice.
+                   // more, for a named lab too.
                    if (!missing.empty()) {
                        run_.report.note(fmt::format("repeat  {}: mistake {} at seed {}: {}", where_, mistake.name, verdict.seed, missing));
                        verdict = verdict_on(wrong);
