@@ -10,8 +10,10 @@ set(IPC_SANITIZE "" CACHE STRING "Sanitizers for every target, as -fsanitize= ta
 
 if(WIN32)
   set(IPC_TRACK win32)
+  set(IPC_OTHER_TRACK posix)
 else()
   set(IPC_TRACK posix)
+  set(IPC_OTHER_TRACK win32)
 endif()
 
 add_library(ipc_warnings INTERFACE)

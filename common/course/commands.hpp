@@ -23,6 +23,7 @@ struct TestOptions {
     std::vector<std::string> tracks;  ///< empty: both
     bool quick = false;               ///< 5 repeats, no sanitizers
     int repeats = 20;
+    int mistakes = 0;  ///< if positive: nothing but the mistakes, each judged so often
     int minutes = 14;  ///< over the whole course: what then is still to be built or repeated is left out, and said
 };
 

@@ -23,6 +23,8 @@ namespace {
 constexpr std::size_t least_mistakes = 10;
 constexpr std::size_t least_alternatives = 2;
 constexpr int lab_points = 100;
+// So often a mistake is looked at before it is called missed: some show only now and then, on a busy machine less often.
+constexpr int looks_at_a_mistake = 3;
 
 // Judges of one solution at once while the processors are kept busy. Under Wine each has a server of its own.
 unsigned repeats_at_once(Track track) { return track == Track::win32 ? processors() + 1 : 1; }
@@ -82,6 +84,10 @@ public:
     }
 
     SummaryRow check(bool subjects) {
+        if (run_.options.mistakes > 0) {
+            check_mistakes();
+            return row_;
+        }
         check_cases();
         check_starter();
         if (!run_.solutions) {
@@ -305,19 +311,38 @@ private:
         wrong.cases = mistake.cases;
         wrong.jobs = 1;
         return built(wrong.subject, check) && attempt(check, [&] {
-                   Verdict verdict = verdict_on(wrong);
-                   std::string missing = missing_of(mistake, verdict);
-                   // Some mistakes show only now and then, and a busy machine changes when. That is said, and looked at once
-                   // more, for a named lab too.
-                   if (!missing.empty()) {
-                       run_.report.note(fmt::format("repeat  {}: mistake {} at seed {}: {}", where_, mistake.name, verdict.seed, missing));
-                       verdict = verdict_on(wrong);
-                       missing = missing_of(mistake, verdict);
-                   }
-                   return run_.report.result(
-                       missing.empty(), where_, fmt::format("{} ({:.1f} s)", check, verdict.seconds),
-                       missing + words_of(verdict, [](const CaseVerdict&) { return false; }));
+                   return run_.options.mistakes > 0 ? is_caught_every_time(mistake, wrong) : is_caught_once(mistake, wrong, check);
                });
+    }
+
+    // What a look at a mistake did not show is said at once; empty if it showed everything.
+    std::string look_at(const Mistake& mistake, const Judging& wrong, Verdict& verdict) {
+        verdict = verdict_on(wrong);
+        const std::string missing = missing_of(mistake, verdict);
+        if (!missing.empty())
+            run_.report.note(fmt::format("repeat  {}: mistake {} at seed {}: {}", where_, mistake.name, verdict.seed, missing));
+        return missing.empty() ? "" : missing + words_of(verdict, [](const CaseVerdict&) { return false; });
+    }
+
+    bool is_caught_once(const Mistake& mistake, const Judging& wrong, const std::string& check) {
+        Verdict verdict;
+        std::string missing = look_at(mistake, wrong, verdict);
+        for (int look = 1; look < looks_at_a_mistake && !missing.empty(); ++look)
+            missing = look_at(mistake, wrong, verdict);
+        return run_.report.result(missing.empty(), where_, fmt::format("{} ({:.1f} s)", check, verdict.seconds), missing);
+    }
+
+    bool is_caught_every_time(const Mistake& mistake, const Judging& wrong) {
+        int caught = 0;
+        std::string words;
+        for (int look = 0; look < run_.options.mistakes; ++look) {
+            Verdict verdict;
+            const std::string missing = look_at(mistake, wrong, verdict);
+            caught += missing.empty();
+            words += missing;
+        }
+        return run_.report.result(caught == run_.options.mistakes, where_,
+                                  fmt::format("mistake {} is caught {} times of {}", mistake.name, caught, run_.options.mistakes), words);
     }
 
     void check_mistakes() {

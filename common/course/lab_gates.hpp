@@ -22,7 +22,7 @@ struct TestRun {
 
     /// Whether so much of the time for the whole course is over that what is only begun now would not end within it.
     bool is_over(double part) const {
-        return options.labs.empty() &&
+        return options.labs.empty() && options.mistakes == 0 &&
                std::chrono::steady_clock::now() - begun > std::chrono::minutes(options.minutes) * part;
     }
 };

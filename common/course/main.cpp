@@ -208,6 +208,8 @@ int run(int argc, char** argv) {
         ->take_all()
         ->allow_extra_args(false);
     sub->add_flag("--quick", testing.quick, "for development: 5 repeats, no sanitizers");
+    sub->add_option("--mistakes", testing.mistakes, "only the mistakes, each judged so often: is every one caught every time?")
+        ->check(CLI::Range(1, 1000));
     sub->add_option("--minutes", testing.minutes, "over the whole course: what is not begun by then is left out, and said")
         ->capture_default_str()
         ->check(CLI::Range(1, 1000));

@@ -122,7 +122,8 @@ private:
             // The judges stay as they are: they are other processes, and it is the subject that is looked into.
             if (track != Track::posix || !has_solution(run_.repository, lab, track))
                 continue;
-            asan.push_back("solution-" + lab.number);
+            if (run_.options.mistakes == 0)
+                asan.push_back("solution-" + lab.number);
             const std::vector<std::string> threaded = threaded_targets(run_.repository, lab);
             tsan.insert(tsan.end(), threaded.begin(), threaded.end());
         }
@@ -223,7 +224,7 @@ int test(const Repository& repository, const TestOptions& asked) {
             checked.emplace_back(lab, track);
     std::vector<SummaryRow> rows(checked.size());
     const auto repeat = [&](std::size_t i, Load& load) {
-        if (!test_run.solutions)
+        if (!test_run.solutions || options.mistakes > 0)
             return;
         if (test_run.is_over(0.8)) {
             report.skipped(fmt::format("{} {}", checked[i].first.name, name_of(checked[i].second)), "repeats",
@@ -239,7 +240,7 @@ int test(const Repository& repository, const TestOptions& asked) {
     {
         Building building(test_run, checked);
         std::vector<std::function<void()>> work;
-        if (options.labs.empty())
+        if (options.labs.empty() && options.mistakes == 0)
             for (const Track track : tracks)
                 work.push_back([&, track] {
                     building.wait_for_programs(track);

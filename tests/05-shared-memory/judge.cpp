@@ -609,6 +609,7 @@ CASE("5.15 the receiver is told when the sender dies" * points(5) * section("the
     sender.process().suspend();
     sender.process().kill();
     sender.ends();
+    receiver.idles();  // it has had the news, and still has bytes to take
     receiver.prints(bytes, "last-bytes-lost");
     receiver.exits(other_side_died, "last-bytes-lost");
 }

@@ -435,6 +435,19 @@ private:
     bool bound_ = false;
 };
 
+// ---- the subject ----------------------------------------------------------------------------------------------------
+
+constexpr int by_track(int on_posix, int on_windows) { return posix ? on_posix : on_windows; }
+
+/// Words that a person could have typed, some beyond ASCII.
+std::string phrase(judge::Random& random);
+
+/// No other program does the work for it.
+void works_itself(Stage& stage, Subject& lab);
+
+/// It has failed, has said so about `about`, and has printed nothing.
+void fails_aloud(Subject& lab, const std::string& about, const Mistake& otherwise);
+
 // ---- the subject as a server ----------------------------------------------------------------------------------------
 
 struct Served {

@@ -226,6 +226,23 @@ static bool has_crashed(const Ended& how) {
     return std::any_of(std::begin(crashes), std::end(crashes), [&](const char* each) { return text.find(each) != std::string::npos; });
 }
 
+// The end of a connection or a stream is seen before the end of the program that had it, and its last words travel in a
+// pipe of their own: who is not over gets a moment, unless it stands still.
+static bool is_over(Subject::State& subject, milliseconds moment) {
+    const Deadline deadline = Deadline::in(moment);
+    const Deadline at_least = Deadline::in(milliseconds(subject.has_spoken() ? 200 : 20));
+    std::string before;
+    do {
+        if (subject.process.wait(Deadline::in(milliseconds(20))))
+            return true;
+        const std::string still = subject.process.stillness();
+        if (!still.empty() && still == before && at_least.expired())
+            return false;
+        before = still;
+    } while (!deadline.expired());
+    return false;
+}
+
 void Stage::fail(Failure failure) {
     end_if_not_attempted();
     CaseResult result;
@@ -240,8 +257,7 @@ void Stage::fail(Failure failure) {
     std::string endings;
     bool crashed = false;
     for (const auto& subject : state_.subjects) {
-        // A moment for its last words: they travel in a pipe of their own.
-        const bool over = subject->process.wait(Deadline::in(milliseconds(subject->errors.bytes.empty() ? 20 : 200)));
+        const bool over = is_over(*subject, std::chrono::duration_cast<milliseconds>(milliseconds(500) * state_.options.time_scale));
         std::unique_lock lock(subject->mutex);
         if (over)
             subject->changed.wait_for(lock, milliseconds(200), [&] { return subject->errors.ended; });

@@ -59,6 +59,7 @@ struct Subject::State {
     void begin_feeding(Stream stream);
     void release();  ///< lets held readers read
     void shut_down();  ///< ends the tree and the threads
+    bool has_spoken();  ///< something is there from its standard error
 
     Stage::State& stage;
     Process process;

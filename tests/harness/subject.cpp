@@ -70,6 +70,11 @@ void Subject::State::release() {
     changed.notify_all();
 }
 
+bool Subject::State::has_spoken() {
+    const std::lock_guard lock(mutex);
+    return !errors.bytes.empty();
+}
+
 void Subject::State::shut_down() {
     if (over)
         return;
