@@ -71,7 +71,7 @@ std::vector<std::string> walls(const Box& box) {
         append(words, {"--as-pid-1"});
     append(words, {"--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin",
                    "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", "268435456", "--tmpfs", "/tmp", "--perms", "1777", "--size", "134217728", "--tmpfs", "/dev/shm",
-                   "--perms", "0777", "--dir", "/tmp/home", "--dir", "/run",
+                   "--perms", "0777", "--dir", "/tmp/home", "--perms", "0777", "--dir", "/run",
                    "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp/home", "--setenv", "LANG", "C.UTF-8", "--setenv", "TMPDIR", "/tmp"});
     for (const std::string& entry : box.environment)
         append(words, {"--setenv", entry.substr(0, entry.find('=')), entry.substr(entry.find('=') + 1)});

@@ -204,12 +204,26 @@ std::string kind_for(std::mt19937& random) {
     return names[kinds(random)];
 }
 
+std::string outcome_of(const json& lab, const std::string& name) {
+    for (const json& each : lab.value("verdict", json::object()).value("cases", json::array()))
+        if (each.value("name", "") == name)
+            return each.value("outcome", "");
+    return "";
+}
+
+// A mistake whose cases cannot be tried in a sandbox costs nothing there.
+bool is_out_of_reach(const json& lab, const Deserved& deserved) {
+    return !deserved.cases.empty() && std::all_of(deserved.cases.begin(), deserved.cases.end(), [&](const std::string& name) { return outcome_of(lab, name) == "unavailable here"; });
+}
+
 bool is_deserved(Deserved::Points deserved, int points, int most) {
     return deserved == Deserved::Points::none ? points == 0 : deserved == Deserved::Points::all ? most > 0 && points == most : points < most;
 }
 
 std::string wrong_with_verdict(const json& lab, const Deserved& deserved) {
     std::string wrong;
+    if (is_out_of_reach(lab, deserved))
+        return wrong;
     const json cases = lab.value("verdict", json::object()).value("cases", json::array());
     if (deserved.not_attempted)
         for (const json& each : cases)
@@ -279,7 +293,7 @@ std::string wrong_with(const ClassResult& result, const SyntheticStudent& deserv
         const Deserved nothing{lab.value("lab", ""), lab.value("track", ""), "nothing", "not handed in", Deserved::Points::none, false, {}, "", false};
         const Deserved& expected = own == deserved.files.end() ? nothing : *own;
         std::string details = wrong_with_verdict(lab, expected);
-        if (status != expected.status || !is_deserved(expected.points, lab.value("points", 0), lab.value("max_points", 0)) || !details.empty())
+        if (status != expected.status || !(is_deserved(expected.points, lab.value("points", 0), lab.value("max_points", 0)) || is_out_of_reach(lab, expected)) || !details.empty())
             wrong += fmt::format("{}, {} {}, {}: {}, {}/{}{}\n{}", deserved.student, expected.lab, expected.track, expected.what, status, lab.value("points", 0), lab.value("max_points", 0),
                                  lab.contains("why") ? ", " + lab.value("why", "") : "", details);
     }

@@ -971,17 +971,25 @@ CASE("8.6 systemd-analyze verify finds nothing to say about the unit file" * poi
     manager.run("install", name, {"--config", "a 100% good.conf"}).exits(0);
     if (::access("/usr/bin/systemd-analyze", X_OK) != 0)
         stage.unavailable("systemd-analyze is not here; on Debian and Ubuntu: apt-get install systemd");
+    // One that is certainly wrong comes along: where systemd-analyze cannot work it would find nothing to say about ours either.
+    const std::string wrong = stage.name("wrong"), said = stage.files() + "/said";
+    write_text(stage.files() + "/units/" + wrong + ".service", "[Service]\nType=exec\nExecStart=/bin/true\nNoSuchKeyAtAll=1\n");
     StartRequest request;
-    const std::string said = stage.files() + "/said";
-    request.command = {"/bin/sh", "-c", "exec systemd-analyze verify --man=no \"$1\" >\"$2\" 2>&1", "sh", stage.files() + "/units/" + name + ".service", said};
+    request.command = {"/bin/sh", "-c", "out=$1; shift; exec systemd-analyze verify --man=no \"$@\" >\"$out\" 2>&1", "sh", said,
+                       stage.files() + "/units/" + name + ".service", stage.files() + "/units/" + wrong + ".service"};
     Process verify = Process::start(std::move(request));
     if (!verify.wait(Deadline::in(milliseconds(static_cast<long long>(20'000 * stage.time_scale())))))
         stage.unavailable("systemd-analyze verify does not come back here");
     std::string about_ours;
+    bool works = false;
     std::istringstream lines(read_text(said));
-    for (std::string line; std::getline(lines, line);)
+    for (std::string line; std::getline(lines, line);) {
+        works = works || line.find("NoSuchKeyAtAll") != std::string::npos;
         if (line.find(name) != std::string::npos)
             about_ours += (about_ours.empty() ? "" : "\n") + line;
+    }
+    if (!works)
+        stage.unavailable("systemd-analyze verify cannot work here: " + shown(read_text(said), 200));
     stage.require(about_ours.empty(), {"systemd-analyze verify says nothing", about_ours, "", "", "unit-not-understood"});
     manager.run("remove", name).exits(0);
 }

@@ -60,6 +60,12 @@ public:
         const std::string line = order + "\n";
         orders_.write(line.data(), line.size());
     }
+    /// Waits until it sleeps again: after its answer it has a little way to go, and on a busy machine that takes a while.
+    void settles() {
+        const Deadline late = Deadline::in(milliseconds(5000));
+        while (process_.stillness().empty() && !late.expired())
+            process_.wait(Deadline::in(milliseconds(2)));
+    }
     void ends() { process_.wait(Deadline::in(milliseconds(10'000))); }
 
     /// Processor time that it has used, as exactly as the system tells.
