@@ -231,13 +231,13 @@ namespace {
 
 enum class Seen { waiting, busy, ended };
 
-// Watches who should be waiting until it is seen to wait, or to be busy; `why` then says how. Of `looks` there are so many
-// left, a tenth of a second each: on a busy machine who runs all the time gets little of it, or nothing for a while.
-Seen watch(Process& process, int& looks, Failure& why) {
+// Watches who should be waiting until it is seen to wait, or to be busy; `why` then says how. On a busy machine who runs all
+// the time gets little of it, or nothing for a while: up to ten looks are taken, a tenth of a second each.
+Seen watch(Process& process, Failure& why) {
     const auto cpu_before = process.cpu_time();
     const auto wakeups_before = process.wakeups().value_or(0);
     bool wanted = true;
-    for (long long milliseconds_watched = 100; looks > 0; --looks, milliseconds_watched += 100) {
+    for (long long milliseconds_watched = 100; milliseconds_watched <= 1000; milliseconds_watched += 100) {
         const auto cpu_last = process.cpu_time();
         if (process.wait(Deadline::in(milliseconds(100))))
             return Seen::ended;
@@ -263,12 +263,11 @@ Seen watch(Process& process, int& looks, Failure& why) {
 }  // namespace
 
 void Subject::idles(const Mistake& if_ended, const Mistake& if_busy) {
-    int looks = 20;
     Failure why;
     Seen seen = Seen::busy;
     // It may still be on its way to where it waits: that excuses it twice.
     for (int times = 0; times < 3 && seen == Seen::busy; ++times)
-        seen = watch(state_->process, looks, why);
+        seen = watch(state_->process, why);
     Stage stage(state_->stage);
     if (seen == Seen::ended)
         stage.fail({"lab program waits", "it ended", "", "", if_ended});
