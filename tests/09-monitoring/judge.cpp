@@ -193,7 +193,7 @@ CASE("9.5 the end of the process is noticed at once" * points(windows ? 7 : 5) *
     lab.exits(0);
     Subject late = stage.start({"sample", worker.number()});
     late.exits(failure, now_and_here("zombie-lives", "exit-code-259-lives"));
-    late.complains("process " + worker.number());
+    late.complains("process " + worker.number(), now_and_here("zombie-lives", "exit-code-259-lives"));
 }
 
 CASE("9.6 the turns are counted from the beginning and do not drift" * points(windows ? 6 : 5) * section("turns-that-drift") *
