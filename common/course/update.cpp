@@ -19,6 +19,9 @@ namespace fs = std::filesystem;
 namespace course {
 namespace {
 
+// What the last update has brought. Git does not know of it: an update writes files, it commits nothing.
+constexpr const char* list_of_shipped = ".course/shipped";
+
 struct Scratch {
     fs::path path;
     Scratch() {
@@ -84,25 +87,61 @@ bool is_students_file(const fs::path& path) {
     return path.begin() != path.end() && *path.begin() == "labs" && std::distance(path.begin(), path.end()) == 3 && (name == "posix.cpp" || name == "win32.cpp");
 }
 
-UpdateReport update_from(const fs::path& root, const fs::path& fresh, const fs::path& base) {
-    UpdateReport report;
-    std::vector<fs::path> files;
-    for (auto entry = fs::recursive_directory_iterator(fresh); entry != fs::recursive_directory_iterator(); ++entry) {
-        const fs::path relative = entry->path().lexically_relative(fresh);
-        // A class gets the course without its solutions, and an update does not bring them.
-        const bool none_of_ours = relative == "solutions" && !fs::exists(root / relative);
-        if (relative == ".git" || relative == "build" || relative == ".course" || none_of_ours)
+void Shipped::add(const fs::path& folder) {
+    for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::recursive_directory_iterator(); ++entry) {
+        const fs::path file = entry->path().lexically_relative(folder);
+        if (file == ".git" || file == "build" || file == ".course")
             entry.disable_recursion_pending();
         else if (entry->is_regular_file() && !entry->is_symlink())
-            files.push_back(relative);
+            hashes_[file.string()].insert(content_hash(*read_file(entry->path())));
     }
-    std::sort(files.begin(), files.end());
+}
+
+void Shipped::load(const fs::path& list) {
+    std::istringstream lines(read_file(list).value_or(""));
+    for (std::string hash, file; lines >> hash && std::getline(lines >> std::ws, file);)
+        hashes_[file].insert(hash);
+}
+
+void Shipped::save(const fs::path& list) const {
+    std::string text;
+    for (const auto& [file, hashes] : hashes_)
+        for (const std::string& hash : hashes)
+            text += fmt::format("{} {}\n", hash, file);
+    fs::create_directories(list.parent_path());
+    write_file(list, text);
+}
+
+bool Shipped::has(const fs::path& file, const std::string& content) const {
+    const auto found = hashes_.find(file.string());
+    return found != hashes_.end() && found->second.count(content_hash(content)) > 0;
+}
+
+std::vector<std::string> Shipped::files() const {
+    std::vector<std::string> names;
+    for (const auto& each : hashes_)
+        names.push_back(each.first);
+    return names;
+}
+
+UpdateReport update_from(const fs::path& root, const fs::path& fresh, const fs::path& base) {
+    UpdateReport report;
+    Shipped before, now;
+    before.load(root / list_of_shipped);
+    if (!base.empty())
+        before.add(base);
+    now.add(fresh);
     // The starters as they were shipped, before they are replaced themselves.
     std::map<fs::path, std::optional<std::string>> shipped_before;
-    for (const fs::path& file : files)
+    for (const fs::path file : now.files())
         if (is_students_file(file))
             shipped_before[file] = read_file(root / file.parent_path() / ".starter" / file.filename());
-    for (const fs::path& file : files) {
+    // A class gets the course without its solutions, and an update does not bring them.
+    const bool without_solutions = !fs::exists(root / "solutions");
+    const fs::path replaced_in = fmt::format(".course/replaced-{}", utc_now("%Y%m%d-%H%M%S"));
+    for (const fs::path file : now.files()) {
+        if (without_solutions && *file.begin() == "solutions")
+            continue;
         const std::string content = *read_file(fresh / file);
         const std::optional<std::string> ours = read_file(root / file);
         if (ours == content)
@@ -114,8 +153,12 @@ UpdateReport update_from(const fs::path& root, const fs::path& fresh, const fs::
                     report.newer_starters.push_back(file.string());
                 continue;
             }
-        } else if (const std::optional<std::string> before = base.empty() ? std::nullopt : read_file(base / file);
-                   ours && before && ours != before) {
+        } else if (ours && !before.knows(file)) {
+            fs::create_directories((root / replaced_in / file).parent_path());
+            write_file(root / replaced_in / file, *ours);
+            report.replaced.push_back(file.string());
+            report.replaced_in = replaced_in;
+        } else if (ours && !before.has(file, *ours)) {
             keep_aside(root / file, "kept");
             report.kept.push_back(file.string());
         }
@@ -126,28 +169,38 @@ UpdateReport update_from(const fs::path& root, const fs::path& fresh, const fs::
         report.updated.push_back(file.string());
     }
     // What the new version has no more, if it is as it was shipped.
-    if (!base.empty())
-        for (const fs::directory_entry& entry : fs::recursive_directory_iterator(base)) {
-            const fs::path file = entry.path().lexically_relative(base);
-            if (!entry.is_regular_file() || is_students_file(file) || fs::exists(fresh / file) || read_file(root / file) != read_file(entry.path()))
-                continue;
-            fs::remove(root / file);
-            report.removed.push_back(file.string());
-        }
+    for (const fs::path file : before.files()) {
+        const std::optional<std::string> ours = read_file(root / file);
+        if (!ours || is_students_file(file) || now.knows(file) || !before.has(file, *ours))
+            continue;
+        fs::remove(root / file);
+        report.removed.push_back(file.string());
+    }
+    now.save(root / list_of_shipped);
     return report;
 }
 
 std::vector<std::string> edited_files(const Repository& repository, const Lab& lab) {
+    const std::vector<std::string> folders = {"labs/" + lab.name + "/", "tests/" + lab.name + "/", "tests/harness/", "common/ipc/"};
+    Shipped shipped;
+    shipped.load(repository / list_of_shipped);
+    std::vector<std::string> changed;
     if (find_program("git").empty() || !fs::exists(repository / ".git"))
-        return {};
-    // Committing an edit does not make it the course's.
-    const Outcome base = git(repository.root, {"merge-base", "HEAD", "origin/HEAD"});
-    const Outcome diff = git(repository.root, {"diff", "--name-only", base.code == 0 ? first_line(base.output) : "HEAD", "--", "labs/" + lab.name, "tests/" + lab.name, "tests/harness", "common/ipc"});
+        changed = shipped.files();
+    else {
+        // Committing an edit does not make it the course's.
+        const Outcome base = git(repository.root, {"merge-base", "HEAD", "origin/HEAD"});
+        const Outcome diff = git(repository.root, {"diff", "--name-only", base.code == 0 ? first_line(base.output) : "HEAD"});
+        std::istringstream lines(diff.code == 0 ? diff.output : "");
+        for (std::string line; std::getline(lines, line);)
+            changed.push_back(line);
+    }
     std::vector<std::string> files;
-    std::istringstream lines(diff.code == 0 ? diff.output : "");
-    for (std::string line; std::getline(lines, line);)
-        if (!is_students_file(line) && !line.ends_with(".md"))
-            files.push_back(line);
+    for (const std::string& file : changed) {
+        const bool rests_on_it = std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) { return file.starts_with(folder); });
+        if (rests_on_it && !is_students_file(file) && !file.ends_with(".md") && !shipped.has(file, read_file(repository / file).value_or("")))
+            files.push_back(file);
+    }
     return files;
 }
 
@@ -171,6 +224,8 @@ int update(const Repository& repository, const std::string& source) {
     fmt::print("Now at {}: {} files are new or changed, {} are gone. Your own files were not touched.\n", versions.words, report.updated.size(), report.removed.size());
     for (const std::string& file : report.kept)
         fmt::print("  {} had been edited here; your version is kept beside it as .kept-...\n", file);
+    if (!report.replaced.empty())
+        fmt::print("  {} files could have been edited here, nobody knows how this copy got them: as they were, they are in {}\n", report.replaced.size(), report.replaced_in.string());
     for (const std::string& file : report.newer_starters)
         fmt::print("  {} has a new starter; yours stays. To begin anew with it: ./course reset {}\n", file, fs::path(file).parent_path().filename().string().substr(0, 2));
     return exit_code::full_marks;

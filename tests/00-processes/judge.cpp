@@ -137,7 +137,7 @@ CASE("0.2 run waits for the program and ends with its exit code" * points(6) * s
      hints("What does the system keep of a process that has ended, and who may ask for it?",
            "waitpid() fills in a status, and the exit code is only a part of it. On Windows GetExitCodeProcess() tells, once the process handle is signalled.",
            "WIFEXITED(status), then WEXITSTATUS(status). On Windows wait for the handle first and take all 32 bits of the code.")) {
-    stage.by_hand(by_track("lab-00 run -- sh -c 'exit 77'; echo $?", "lab-00 run -- cmd /c exit 77 & echo %errorlevel%"));
+    stage.by_hand(by_track("lab-00 run -- sh -c 'exit 77'; echo $?", "lab-00 run -- cmd /c exit 77\necho %ERRORLEVEL%"));
     runs_to(stage, 1);
     runs_to(stage, static_cast<std::uint32_t>(by_track(stage.random().between(2, 123), stage.random().between(260, 0x7fffffff))));
     if (by_track(true, false))
@@ -199,7 +199,7 @@ CASE("0.6 a file that is no program is found but cannot be run" * points(3) * se
      hints("Is 'it is not there' the same as 'it may not be run'? Which codes does the system use for each?",
            "EACCES and ENOENT; ERROR_BAD_EXE_FORMAT and ERROR_FILE_NOT_FOUND. main turns the code that you throw into 126 or 127.",
            "Throw std::system_error with the code as the system gave it, unchanged: ipc::throw_error(code, \"exec\", command[0]).")) {
-    stage.by_hand(by_track("lab-00 run -- /etc/passwd; echo $?", "echo hello > plain.exe & lab-00 run -- plain.exe & echo %errorlevel%"));
+    stage.by_hand(by_track("lab-00 run -- /etc/passwd; echo $?", "echo hello > plain.exe & lab-00 run -- plain.exe\necho %ERRORLEVEL%"));
     const std::string name = stage.random().word(9) + ".exe";
     const std::string path = (std::filesystem::path(stage.files()) / name).string();
     std::ofstream(path) << "This is no program.\n";
@@ -393,7 +393,7 @@ CASE("0.16 when the time is up the program is stopped and the exit code is 124" 
      hints("How long is the program given, and how long after that?",
            "It has --timeout, and then --grace to put its things in order. Who goes at once need not be waited for any longer.",
            "After the polite request wait again, with a limit, for the same end that you were waiting for before.")) {
-    stage.by_hand(by_track("time lab-00 run --timeout 500 --grace 5000 -- sleep 60; echo $?", "lab-00 run --timeout 500 -- ping -n 60 127.0.0.1 & echo %errorlevel%"));
+    stage.by_hand(by_track("time lab-00 run --timeout 500 --grace 5000 -- sleep 60; echo $?", "lab-00 run --timeout 500 -- ping -n 60 127.0.0.1\necho %ERRORLEVEL%"));
     const milliseconds grace(by_track(2000, 4000));
     Family one = family(stage, grace, [](Family&) {});
     one.lab->exits(124, "timeout-ignored");

@@ -38,6 +38,15 @@ void drains(Stage& stage, Puppet& puppet, const std::string& bytes) {
     stage.require(rest.count == 0, {all + ", and then its end", std::to_string(rest.count) + " bytes more", "", "", ""});
 }
 
+// Whether a stray descriptor, "3 pipe:[4711]", is a copy of one of the stage's own streams: then it was not a sibling's.
+std::string same_as_own(const std::vector<std::string>& all, const std::string& stray) {
+    const std::string pipe = stray.substr(stray.find("pipe:"));
+    for (const std::string& open : all)
+        if (std::atoi(open.c_str()) <= 2 && open != stray && open.size() > pipe.size() && open.ends_with(pipe))
+            return ", the pipe that is also its descriptor " + open.substr(0, 1);
+    return "";
+}
+
 // It ends as the command has ended.
 void hands_on(Subject& lab, Stage& stage, std::uint32_t code, const Mistake& if_zero = "exit-code-lost") {
     const Ended how = lab.ends();
@@ -322,7 +331,7 @@ CASE("1.11 filter ends with the command though its own input goes on" * points(4
            windows ? "When the child's output has ended, filter is done, whether or not there is more input: CancelSynchronousIo calls the thread back that waits for it "
                      "(with a handle by CreateThread; std::thread's native_handle() is none with MinGW), again and again until it has ended. Then wait for the child."
                    : "When the child's output has ended, filter is done, whether or not there is more input: close what is left and wait for the child.")) {
-    stage.recognise("lab-\\d+" + reads_from + "the judge", "waits-for-all-input");
+    stage.recognise("lab-\\d+" + reads_from + "the judge", windows ? "waits-for-all-input" : "input-outlives-command");
     by_hand(stage, "lab-01 filter -- echo one   # ends by itself, without a key", "lab-01 filter -- cmd /c echo one   # ends by itself, without a key",
             "lab-01 filter -- cmd /c echo one");
     Puppet child = stage.puppet();
@@ -471,13 +480,18 @@ CASE("1.16 no stage holds an end of a pipe that is not its own" * points(4) * se
     all_start(stage, lab, {&a, &b, &c});
     are_joined(stage, {&a, &b, &c});
     const std::string decoy = lab.process().decoy();
-    for (Puppet* one : {&a, &b, &c})
-        for (const std::string& open : one->descriptors()) {
+    int number = 0;
+    for (Puppet* one : {&a, &b, &c}) {
+        ++number;
+        const std::vector<std::string> all = one->descriptors();
+        for (const std::string& open : all) {
             const bool stray_pipe = !windows && std::atoi(open.c_str()) > 2 && open.find("pipe:") != std::string::npos;
             if (stray_pipe || (!decoy.empty() && open == decoy))
                 stage.fail({"no stage has more open than its three standard streams",
-                            "a stage also has " + open + (windows ? ", a handle that the lab program was started with" : ""), "", "", "pipe-end-leaks-to-sibling"});
+                            "stage " + std::to_string(number) + " also has " + open + (windows ? ", a handle that the lab program was started with" : same_as_own(all, open)),
+                            "", "", "pipe-end-leaks-to-sibling"});
         }
+    }
     for (Puppet* one : {&c, &b, &a})
         one->exit(0);
     lab.exits(0);

@@ -87,7 +87,7 @@ CASE("8.4 a name that is a path is refused" * points(on(2, 3)) * section("anothe
      hints("Your program pastes the name into a path, a command line, a pipe's name. What could a name contain?",
            "../../tmp/x is a fine file name, and so is one with a blank or an option's dash in front.",
            "Allow what you know to be good (letters, digits, - _ . :, a letter or digit first) and refuse the rest with EINVAL / ERROR_INVALID_NAME.")) {
-    by_hand(stage, "lab-08 install ../hello; echo $?", "lab-08 install ..\\hello & echo %ERRORLEVEL%");
+    by_hand(stage, "lab-08 install ../hello; echo $?", "lab-08 install ..\\hello\necho %ERRORLEVEL%");
     Definitions manager(stage);
     const std::string word = stage.random().word(9), good = stage.name("svc") + "_1.x:Y";
     manager.run("install", good).exits(0);

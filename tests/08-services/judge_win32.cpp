@@ -632,7 +632,7 @@ CASE("8.13 started by hand it says what to type instead" * points(3) * section("
      hints("StartServiceCtrlDispatcher fails when nobody has started a service. What should the person read who has typed 'run'?",
            "Not a number alone. What was wrong with it, and what to type.",
            "ERROR_FAILED_SERVICE_CONTROLLER_CONNECT: throw it, with 'type: lab-08 install NAME and lab-08 start NAME'.")) {
-    stage.by_hand("lab-08 run hello & echo %ERRORLEVEL%");
+    stage.by_hand("lab-08 run hello\necho %ERRORLEVEL%");
     const std::string name = stage.name("svc");
     const Turn turn(stage);
     // By the manager it runs.
@@ -787,7 +787,7 @@ CASE("8.23 start tells when the service has stopped instead" * points(3) * secti
      hints("The service cannot read its configuration, and stops. What does 'lab-08 start' say?",
            "Its state is STOPPED, not RUNNING, and dwWin32ExitCode says why.",
            "When it has left START_PENDING: STOPPED is an error. Throw it with the service's own code.")) {
-    stage.by_hand("lab-08 install hello --config C:\\nowhere & lab-08 start hello & echo %ERRORLEVEL%");
+    stage.by_hand("lab-08 install hello --config C:\\nowhere & lab-08 start hello\necho %ERRORLEVEL%");
     Service service(stage, "");
     service.begin();
     service.ready("never-ready");

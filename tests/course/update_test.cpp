@@ -72,3 +72,28 @@ TEST_CASE("an update to the same version does nothing") {
     CHECK(report.newer_starters.empty());
     CHECK(read_file(folder.path() / "mine/labs/01-pipes/posix.cpp") == "my work");
 }
+
+TEST_CASE("what an update has brought is not taken for an edit by the next one") {
+    const TemporaryFolder folder;
+    const auto root = folder.path() / "mine", base = folder.path() / "base", second = folder.path() / "second", third = folder.path() / "third";
+    lay_out(root, "starter", "handout 1", "judge 1");
+    lay_out(base, "starter", "handout 1", "judge 1");
+    lay_out(second, "starter", "handout 2", "judge 2");
+    lay_out(third, "starter", "handout 3", "judge 3");
+    CHECK(update_from(root, second, base).kept.empty());
+    put(root / "tests/01-pipes/judge.cpp", "a judge that likes me");
+    const UpdateReport report = update_from(root, third, base);  // git's base is still the first: an update commits nothing
+    CHECK(report.kept == std::vector<std::string>{"tests/01-pipes/judge.cpp"});
+    CHECK(read_file(root / "labs/01-pipes/README.md") == "handout 3");
+}
+
+TEST_CASE("where nobody knows what was shipped, what is replaced is kept") {
+    const TemporaryFolder folder;
+    const auto root = folder.path() / "mine", fresh = folder.path() / "fresh";
+    lay_out(root, "starter", "handout with my notes", "judge");
+    lay_out(fresh, "starter", "handout 2", "judge");
+    const UpdateReport report = update_from(root, fresh, {});
+    CHECK(report.replaced == std::vector<std::string>{"labs/01-pipes/README.md"});
+    CHECK(read_file(root / report.replaced_in / "labs/01-pipes/README.md") == "handout with my notes");
+    CHECK(update_from(root, fresh, {}).updated.empty());
+}
