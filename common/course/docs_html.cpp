@@ -409,6 +409,27 @@ std::string as_it_is_shown(const fs::path& file, const std::string& line) {
     return std::regex_replace(std::regex_replace(line, link, "$1"), mark, "");
 }
 
+// What gives a file away. Prose is looked for by the sentence: on another page its lines are broken elsewhere.
+std::vector<std::string> telling_parts(const fs::path& file, const std::string& text) {
+    if (file.extension() != ".md")
+        return lines_of(text);
+    std::vector<std::string> parts = lines_of(text);
+    parts.emplace_back();
+    for (const std::string& line : lines_of(text)) {
+        const std::string shown = trimmed(as_it_is_shown(file, line));
+        if (shown.empty())
+            parts.emplace_back();
+        for (std::size_t i = 0; i < shown.size(); ++i) {
+            parts.back() += shown[i];
+            if (std::string_view(".?!").find(shown[i]) != std::string_view::npos &&
+                (i + 1 == shown.size() || shown[i + 1] == ' '))
+                parts.emplace_back();
+        }
+        parts.back() += ' ';
+    }
+    return parts;
+}
+
 }  // namespace
 
 std::vector<std::string> leaks(const Repository& repository, const fs::path& folder) {
@@ -428,7 +449,8 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
                                      fs::path("tests") / lab.name})
             for (const fs::directory_entry& entry : fs::directory_iterator(repository / file, error))
                 if (entry.is_regular_file())
-                    open += squeezed(text_of(entry.path())) + "\n";
+                    for (const std::string& line : lines_of(text_of(entry.path())))
+                        open += squeezed(as_it_is_shown(entry.path(), line));
         for (const char* name : {"posix.cpp", "win32.cpp", "README.md"})
             secret.push_back(fs::path("solutions") / lab.name / name);
         for (const char* track : {"posix", "win32"})
@@ -470,7 +492,7 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
     };
     std::vector<Secret> lines;
     for (const fs::path& file : secret)
-        for (const std::string& line : lines_of(text_of(repository / file))) {
+        for (const std::string& line : telling_parts(file, text_of(repository / file))) {
             const std::string text = squeezed(as_it_is_shown(file, line));
             if (text.size() >= telling)
                 lines.push_back({text, trimmed(line), &file});
