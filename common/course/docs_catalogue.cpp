@@ -192,25 +192,35 @@ std::vector<Case> cases_of(const Repository& repository, const Lab& lab) {
     return cases;
 }
 
+namespace {
+
+std::string case_row(const Case& each) {
+    std::string where = each.posix && each.win32 ? ""
+                        : each.posix             ? " *(posix only)*"
+                                                 : " *(win32 only)*";
+    if (each.windows_only)
+        where = " *(on Windows only; unavailable under Wine)*";
+    const std::string title = markdown_escaped(each.title);
+    return fmt::format("| {} | {} | {}{} |\n", each.name, each.points,
+                       each.section.empty() ? title : fmt::format("[{}](#{})", title, each.section), where);
+}
+
+}  // namespace
+
 std::string case_table(const std::vector<Case>& cases) {
-    std::string text, exercise;
+    // An exercise's cases are not neighbours where a track has some of its own.
+    std::vector<std::pair<std::string, std::string>> exercises;
     for (const Case& each : cases) {
-        if (each.exercise != exercise) {
-            text +=
-                fmt::format("\n**{}**\n\n| case | points | what the judge wants to see |\n|---|---|---|\n",
-                            markdown_escaped(each.exercise));
-            exercise = each.exercise;
-        }
-        std::string where = each.posix && each.win32 ? ""
-                            : each.posix             ? " *(posix only)*"
-                                                     : " *(win32 only)*";
-        if (each.windows_only)
-            where = " *(on Windows only; unavailable under Wine)*";
-        const std::string title = markdown_escaped(each.title);
-        text +=
-            fmt::format("| {} | {} | {}{} |\n", each.name, each.points,
-                        each.section.empty() ? title : fmt::format("[{}](#{})", title, each.section), where);
+        auto exercise = std::find_if(exercises.begin(), exercises.end(),
+                                     [&](const auto& known) { return known.first == each.exercise; });
+        if (exercise == exercises.end())
+            exercise = exercises.insert(exercises.end(), {each.exercise, ""});
+        exercise->second += case_row(each);
     }
+    std::string text;
+    for (const auto& [exercise, rows] : exercises)
+        text += fmt::format("\n**{}**\n\n| case | points | what the judge wants to see |\n|---|---|---|\n{}",
+                            markdown_escaped(exercise), rows);
     return text;
 }
 

@@ -172,9 +172,9 @@ std::string Graph::dot() const {
         else if (each.shape == "box" && !states_)
             look = "shape=box";
         else if (each.shape == "begin")
-            look = "shape=circle, width=0.16, fixedsize=true, class=\"begin\"";
+            look = "shape=circle, width=0.16, height=0.16, fixedsize=true, class=\"begin\"";
         else if (each.shape == "final")
-            look = "shape=doublecircle, width=0.13, fixedsize=true, class=\"begin\"";
+            look = "shape=doublecircle, width=0.12, height=0.12, fixedsize=true, class=\"final\"";
         const bool point = each.shape == "begin" || each.shape == "final";
         dot += fmt::format("  {} [label={}, {}]\n", quoted(each.id),
                            point ? "\"\"" : quoted(broken(each.text, sideways_ ? 20 : 30)), look);

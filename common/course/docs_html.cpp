@@ -133,37 +133,6 @@ std::string with_symbols_linked(const std::string& html, const std::map<std::str
     });
 }
 
-// ---- the search
-// -----------------------------------------------------------------------------------------------------
-
-struct Hit {
-    std::string title, target, scope;
-};
-
-std::string script_text(std::string_view text) {
-    return replaced(replaced(std::string(text), "\\", "\\\\"), "'", "\\'");
-}
-
-std::string first_character(const std::string& text) {
-    std::size_t length = 1;
-    while (length < text.size() && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80)
-        ++length;
-    return text.substr(0, length);
-}
-
-// The key under which Doxygen's script looks: small letters, all but letters and digits as _XX.
-std::string search_id(std::string_view title) {
-    std::string id;
-    for (const char c : title) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (std::isalnum(byte) || byte >= 0x80)
-            id += static_cast<char>(byte < 0x80 ? std::tolower(byte) : byte);
-        else
-            id += fmt::format("_{:02x}", byte);
-    }
-    return id;
-}
-
 // Names and options of a few letters are not broken at the end of a line.
 std::string with_short_code_whole(const std::string& html) {
     return with_each(html, "<code>", "</code>", [](const std::string& inside) {
@@ -221,26 +190,70 @@ void finish_pages(const fs::path& folder, const std::map<std::string, std::strin
         std::string html =
             with_links_resolved(with_headings_in_order(with_title(text_of(file))), targets, name);
         html = with_summary_in_order(html);
+        html = with_each(html, "<li class=\"navelem\"><a class=\"el\" href=\"dir_", "</li>",
+                         [](const std::string&) { return ""; });
         if (const auto space = namespaces.find(name); space != namespaces.end())
             html = with_symbols_linked(html, targets, space->second);
         write_file(file, with_short_code_whole(html));
     }
 }
 
-TreeNode reference_tree(const std::map<std::string, std::string>& targets) {
-    TreeNode spaces{"Contracts", "namespaces.html", {}}, classes{"Classes", "annotated.html", {}},
-        files{"Files", "files.html", {}};
-    for (const auto& [name, target] : targets) {
-        if (target.find('#') != std::string::npos)
-            continue;
-        if (starts_with(target, "namespace"))
-            spaces.children.push_back({name, target, {}});
-        else if (starts_with(target, "class") || starts_with(target, "struct"))
-            classes.children.push_back({name, target, {}});
-        else if (name.find('/') != std::string::npos && ends_with(target, "_8hpp.html"))
-            files.children.push_back({name, target, {}});
+void remove_indexes(const fs::path& folder) {
+    for (const fs::path& file : files_with(folder, ".html")) {
+        const std::string name = file.filename().string();
+        const bool index = name == "annotated.html" || name == "classes.html" || name == "files.html" ||
+                           name == "pages.html" || starts_with(name, "dir_") ||
+                           starts_with(name, "namespacemembers_") || ends_with(name, "-members.html");
+        if (index)
+            fs::remove(file);
     }
-    return {"Reference", "namespacemembers.html", {spaces, classes, files}};
+    // The field's pictures stay: the menu's script makes it with them.
+    for (const char* extension : {".html", ".js", ".css", ".png"})
+        for (const fs::path& file : files_with(folder / "search", extension))
+            fs::remove(file);
+}
+
+namespace {
+
+// The namespace that a documented file or class belongs to: a lab's own, ipc, or judge.
+std::string space_of(const std::string& name) {
+    if (starts_with(name, "labs/")) {
+        const std::size_t from = name.find('-') + 1;
+        return replaced(name.substr(from, name.find('/', from) - from), "-", "_");
+    }
+    return starts_with(name, "common/ipc/")  ? "ipc"
+           : starts_with(name, "tests/harness/") ? "judge"
+                                                 : name.substr(0, name.find("::"));
+}
+
+}  // namespace
+
+TreeNode reference_tree(const std::map<std::string, std::string>& targets) {
+    std::map<std::string, TreeNode> spaces;
+    const auto each_page = [&](const auto& function) {
+        for (const auto& [name, target] : targets)
+            if (target.find('#') == std::string::npos)
+                function(name, target);
+    };
+    each_page([&](const std::string& name, const std::string& target) {
+        if (starts_with(target, "namespace") && name.find("::") == std::string::npos)
+            spaces[name] = {name, target, {}};
+    });
+    each_page([&](const std::string& name, const std::string& target) {
+        const auto space = spaces.find(space_of(name));
+        if (space != spaces.end() && name.find('/') != std::string::npos && ends_with(target, "_8hpp.html"))
+            space->second.children.push_back({name.substr(name.rfind('/') + 1), target, {}});
+    });
+    each_page([&](const std::string& name, const std::string& target) {
+        const auto space = spaces.find(space_of(name));
+        if (space != spaces.end() && (starts_with(target, "class") || starts_with(target, "struct") ||
+                                      (starts_with(target, "namespace") && name != space->first)))
+            space->second.children.push_back({name.substr(space->first.size() + 2), target, {}});
+    });
+    TreeNode tree{"Reference", "namespaces.html", {{"All functions and types", "namespacemembers.html", {}}}};
+    for (auto& [name, node] : spaces)
+        tree.children.push_back(std::move(node));
+    return tree;
 }
 
 namespace {
@@ -279,67 +292,40 @@ void write_tree(const fs::path& folder, const TreeNode& root) {
                                   data.string()));
     for (const fs::path& file : files_with(folder, ".js")) {
         const std::string stem = file.stem().string();
-        const bool branch = fs::exists(folder / (stem + ".html")) || ends_with(stem, "_dup") ||
+        const bool branch = fs::exists(folder / (stem + ".html")) || starts_with(stem, "dir_") ||
+                            stem == "files" || stem == "annotated" || stem == "classes" || ends_with(stem, "_dup") ||
                             starts_with(stem, "navtreeindex");
         if (branch)
             fs::remove(file);
     }
     write_file(data, old.substr(0, begin) + "var NAVTREE =\n[\n" + tree +
                          "\n];\n\nvar NAVTREEINDEX =\n[\n\"\"\n];\n\n" + old.substr(words));
-    write_file(folder / "navtreeindex0.js", "var NAVTREEINDEX0 =\n{\n" + index + "\"pages.html\":[]\n};\n");
+    write_file(folder / "navtreeindex0.js", "var NAVTREEINDEX0 =\n{\n" + index + "};\n");
 }
 
-void extend_search(const fs::path& folder, const std::vector<SearchEntry>& entries) {
-    // One file a first letter: ['key',['Title',['../page.html',1,'scope'],…]]. Several hits may share a
-    // title.
-    std::map<std::string, std::vector<std::string>> by_letter;
-    std::map<std::string, std::map<std::string, std::vector<std::string>>>
-        hits;  // letter → "key','Title" → its links
-    const fs::path search = folder / "search";
-    static const std::regex entry(R"(^\s*\['(.*?)_\d+',\['(.*)\]\],?$)");
-    for (const fs::path& file : files_with(search, ".js")) {
-        if (!starts_with(file.filename().string(), "all_"))
-            continue;
-        for (const std::string& line : lines_of(text_of(file))) {
-            std::smatch part;
-            if (!std::regex_match(line, part, entry))
-                continue;
-            const std::string key = part[1], rest = part[2];
-            const std::size_t title_end = rest.find("',[");
-            hits[first_character(key)][key + "','" + rest.substr(0, title_end)].push_back(
-                rest.substr(title_end + 2));
-        }
+namespace {
+
+std::string menu_item(const std::string& title, const std::string& target, const std::vector<TreeNode>& below) {
+    std::string text = fmt::format("{{text:\"{}\",url:\"{}\"", replaced(title, "\"", "\\\""), target);
+    if (!below.empty()) {
+        text += ",children:[";
+        for (const TreeNode& each : below)
+            text += (&each == &below.front() ? "" : ",") + menu_item(each.title, each.target, {});
+        text += "]";
     }
-    for (const SearchEntry& each : entries) {
-        const std::string key = search_id(each.title);
-        if (key.empty() || key[0] == '_')  // the script finds nothing that begins with a sign
-            continue;
-        hits[first_character(key)][key + "','" + script_text(html_escaped(each.title))].push_back(
-            fmt::format("['../{}',1,'{}']", each.target, script_text(html_escaped(each.scope))));
-    }
-    // What is found is shown in a frame, by one page a letter.
-    const std::string results = text_of(search / "all_0.html");
-    std::string letters;
-    std::size_t number = 0;
-    for (const auto& [letter, titles] : hits) {
-        std::string script = "var searchData=\n[\n";
-        std::size_t count = 0;
-        for (const auto& [title, links] : titles) {
-            const std::size_t middle = title.find("','");
-            script += fmt::format("{}  ['{}_{}',['{}',{}]]", count ? ",\n" : "", title.substr(0, middle),
-                                  count, title.substr(middle + 3), joined(links, ","));
-            ++count;
-        }
-        const std::string name = fmt::format("all_{:x}", number++);
-        write_file(search / (name + ".js"), script + "\n];\n");
-        write_file(search / (name + ".html"),
-                   replaced(results, "src=\"all_0.js\"", "src=\"" + name + ".js\""));
-        letters += letter;
-    }
-    std::string data = text_of(search / "searchdata.js");
-    static const std::regex all(R"(0: "[^"]*")");
-    data = std::regex_replace(data, all, "0: \"" + letters + "\"", std::regex_constants::format_first_only);
-    write_file(search / "searchdata.js", data);
+    return text + "}";
+}
+
+}  // namespace
+
+void write_menu(const fs::path& folder, const TreeNode& root) {
+    std::vector<TreeNode> labs, others;
+    for (const TreeNode& each : root.children)
+        (starts_with(each.target, "lab-") ? labs : others).push_back(each);
+    std::string menu = menu_item("Home", root.target, {}) + ",\n" + menu_item("Labs", root.target, labs);
+    for (const TreeNode& each : others)
+        menu += ",\n" + menu_item(each.title, each.target, each.children);
+    write_file(folder / "menudata.js", "var menudata={children:[\n" + menu + "]}\n");
 }
 
 std::vector<std::string> broken_links(const fs::path& folder) {
@@ -356,12 +342,9 @@ std::vector<std::string> broken_links(const fs::path& folder) {
             for (std::string& target : values_of(html, attribute))
                 links[name].push_back(std::move(target));
     }
-    // The search and the tree of pages keep their links in scripts.
-    static const std::regex in_script(R"(["'](?:\.\./)?([A-Za-z0-9_.-]+\.html(?:#[^"']*)?)["'])");
-    std::vector<fs::path> scripts = files_with(folder, ".js");
-    for (const fs::path& file : files_with(folder / "search", ".js"))
-        scripts.push_back(file);
-    for (const fs::path& file : scripts) {
+    // The search, the menu and the tree of pages keep their links in scripts.
+    static const std::regex in_script(R"(["']([A-Za-z0-9_.-]+\.html(?:#[^"']*)?)["'])");
+    for (const fs::path& file : files_with(folder, ".js")) {
         const std::string script = text_of(file);
         for (std::sregex_iterator found(script.begin(), script.end(), in_script), end; found != end; ++found)
             links[file.filename().string()].push_back((*found)[1]);
@@ -426,6 +409,27 @@ std::string as_it_is_shown(const fs::path& file, const std::string& line) {
     return std::regex_replace(std::regex_replace(line, link, "$1"), mark, "");
 }
 
+// What gives a file away. Prose is looked for by the sentence: on another page its lines are broken elsewhere.
+std::vector<std::string> telling_parts(const fs::path& file, const std::string& text) {
+    if (file.extension() != ".md")
+        return lines_of(text);
+    std::vector<std::string> parts = lines_of(text);
+    parts.emplace_back();
+    for (const std::string& line : lines_of(text)) {
+        const std::string shown = trimmed(as_it_is_shown(file, line));
+        if (shown.empty())
+            parts.emplace_back();
+        for (std::size_t i = 0; i < shown.size(); ++i) {
+            parts.back() += shown[i];
+            if (std::string_view(".?!").find(shown[i]) != std::string_view::npos &&
+                (i + 1 == shown.size() || shown[i + 1] == ' '))
+                parts.emplace_back();
+        }
+        parts.back() += ' ';
+    }
+    return parts;
+}
+
 }  // namespace
 
 std::vector<std::string> leaks(const Repository& repository, const fs::path& folder) {
@@ -445,7 +449,8 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
                                      fs::path("tests") / lab.name})
             for (const fs::directory_entry& entry : fs::directory_iterator(repository / file, error))
                 if (entry.is_regular_file())
-                    open += squeezed(text_of(entry.path())) + "\n";
+                    for (const std::string& line : lines_of(text_of(entry.path())))
+                        open += squeezed(as_it_is_shown(entry.path(), line));
         for (const char* name : {"posix.cpp", "win32.cpp", "README.md"})
             secret.push_back(fs::path("solutions") / lab.name / name);
         for (const char* track : {"posix", "win32"})
@@ -487,7 +492,7 @@ std::vector<std::string> leaks(const Repository& repository, const fs::path& fol
     };
     std::vector<Secret> lines;
     for (const fs::path& file : secret)
-        for (const std::string& line : lines_of(text_of(repository / file))) {
+        for (const std::string& line : telling_parts(file, text_of(repository / file))) {
             const std::string text = squeezed(as_it_is_shown(file, line));
             if (text.size() >= telling)
                 lines.push_back({text, trimmed(line), &file});

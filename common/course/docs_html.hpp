@@ -12,12 +12,6 @@
 
 namespace course::site {
 
-/// What the search is to find beside Doxygen's own entries: a title and where it leads.
-struct SearchEntry {
-    std::string title, target;  ///< "FIFO", "lab-02-named-pipes.html"
-    std::string scope;          ///< shown behind the title: "Named pipes (lab 02)"
-};
-
 /// Doxygen's files (as seen from `root`) and symbols by the tag file that it wrote: "common/ipc/error.hpp" →
 /// "error_8hpp.html", "anonymous_pipes::capture" → "namespaceanonymous__pipes.html#a1b2".
 std::map<std::string, std::string> targets_of(const std::filesystem::path& tag_file,
@@ -35,14 +29,18 @@ struct TreeNode {
     std::string title, target;
     std::vector<TreeNode> children;
 };
+/// The contracts and what else is documented: a namespace, with its headers and classes below it.
 TreeNode reference_tree(const std::map<std::string, std::string>& targets);
 void write_tree(const std::filesystem::path& folder, const TreeNode& root);
+/// The same as a menu, which a phone shows instead of the tree.
+void write_menu(const std::filesystem::path& folder, const TreeNode& root);
 
-/// Adds entries to the index that Doxygen's search reads.
-void extend_search(const std::filesystem::path& folder, const std::vector<SearchEntry>& entries);
+/// Takes away Doxygen's lists of files, classes, members and folders, and its search: readers come by the tree, the
+/// menu and our own search.
+void remove_indexes(const std::filesystem::path& folder);
 
 /// Every link and picture of every page that leads to no file or no anchor, as "page.html: link"; also in the
-/// search's and the navigation's own files.
+/// scripts of the search and the menus.
 std::vector<std::string> broken_links(const std::filesystem::path& folder);
 
 /// Every page whose headings skip a level or which has not exactly one of the first, and pictures without a

@@ -194,6 +194,9 @@ std::string Converter::convert(const std::string& html) {
         } else if (tag == "</a>") {
             html_ += link_dropped_ ? "</span>" : tag;
             link_dropped_ = false;
+        } else if (tag == "<th>" && html.compare(at, 5, "</th>") == 0) {
+            at += 5;
+            html_ += "<td></td>";  // a corner, not the title of a column
         } else if (tag == "<table>") {
             ++depth_;
             html_ += "<div class=\"table\" tabindex=\"0\"><table class=\"markdownTable\">";
@@ -203,10 +206,14 @@ std::string Converter::convert(const std::string& html) {
         } else if (starts_with(tag, "<img ")) {
             static const std::regex source("src=\"([^\"]*)\"");
             std::smatch src;
-            std::string with_source = tag;
-            if (std::regex_search(tag, src, source))
-                with_source = replaced(tag, src[1].str(), resolve_(page_, unescaped(src[1].str())));
-            html_ += with_source;
+            if (std::regex_search(tag, src, source)) {
+                // A phone shows a part of it, and all of it by itself.
+                const std::string file = html_escaped(resolve_(page_, unescaped(src[1].str())));
+                html_ += fmt::format("<a class=\"picture\" href=\"{}\">{}</a>", file,
+                                     replaced(tag, src[1].str(), file));
+            } else {
+                html_ += tag;
+            }
         } else {
             static const std::regex nesting("<(/?)(ul|ol|blockquote|dl|details)[ >].*");
             if (std::regex_match(tag, part, nesting))
@@ -240,9 +247,8 @@ std::string doxygen_page(Page& page, const Resolve& resolve, const fs::path& wor
     const std::string body = converter.convert(rendered(with_figures(page), work / (page.id + ".md")));
     std::string text = fmt::format("# {} {{#{}}}\n\n", doxygen_escaped(page.title),
                                    page.id == "index" ? "mainpage" : page.id);
-    const auto sections = std::count_if(page.headings.begin(), page.headings.end(),
-                                        [](const Heading& h) { return h.level == 2; });
-    if (sections > 2)
+    // A short page is read as a whole, and its tables need the width.
+    if (page.headings.size() > 6)
         text += fmt::format("\\tableofcontents{{html:{}}}\n\n", page.source.empty() ? 1 : 2);
     text += body;
     if (!page.children.empty()) {

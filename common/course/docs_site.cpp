@@ -3,6 +3,7 @@
 #include "docs_catalogue.hpp"
 #include "docs_chart.hpp"
 #include "docs_html.hpp"
+#include "docs_search.hpp"
 #include "docs_text.hpp"
 #include "failure.hpp"
 #include "files.hpp"
@@ -80,6 +81,7 @@ private:
     std::string resolve(const Page& from, const std::string& target);
     std::string course_map() const;
     std::string course_graph() const;
+    std::string command_table() const;
     std::string contract_table() const;
     std::string mistake_table() const;
     std::string benchmark_chart() const;
@@ -306,11 +308,29 @@ std::string Pages::course_graph() const {
             reaches[number].insert(other);
     }
     std::string svg = svg_by_graphviz(dot + "}\n");
-    svg = replaced(svg, "<svg ", "<svg role=\"img\" aria-label=\"" + html_escaped(trimmed(words)) + "\" ");
+    svg = replaced(svg, "<svg ", "<svg role=\"group\" aria-label=\"" + html_escaped(trimmed(words)) + "\" ");
     svg = std::regex_replace(svg, std::regex(R"( xlink:(href|title))"), " $1");
     svg = std::regex_replace(svg, std::regex(R"( title="[^"]*")"), "");
     return "<figure class=\"chart graph\" tabindex=\"0\" aria-label=\"Course map\">" +
            replaced(svg, "\n", " ") + "</figure>\n";
+}
+
+// The README's table; whose commands the other edition has, are left to it.
+std::string Pages::command_table() const {
+    std::string text;
+    bool there = false;
+    for (const std::string& line : lines_of(read_file(repository_ / "README.md").value_or(""))) {
+        if (starts_with(line, "## "))
+            there = line == "## The commands";
+        else if (there && starts_with(line, "|") &&
+                 (edition_ == Edition::instructor || !starts_with(line, "| `./course class ")))
+            text += line + "\n";
+    }
+    if (text.empty())
+        throw Failure(exit_code::usage, "README.md has no table under '## The commands' that docs/index.md could show");
+    // Links would draw those pages up to the main page's own.
+    static const std::regex link_in_brackets(R"( \(\[[^\]]*\]\([^)]*\)\))");
+    return std::regex_replace(text, link_in_brackets, "");
 }
 
 std::string Pages::contract_table() const {
@@ -354,6 +374,7 @@ void Pages::insert_generated(Page& page) {
     };
     insert("course map", [&] { return course_map(); });
     insert("course graph", [&] { return course_graph(); });
+    insert("commands", [&] { return command_table(); });
     insert("contracts", [&] { return contract_table(); });
     insert("mistakes", [&] { return mistake_table(); });
     insert("benchmark chart", [&] { return benchmark_chart(); });
@@ -481,64 +502,19 @@ TreeNode Pages::tree(const std::string& id) const {
     return node;
 }
 
+// Who searches for a mechanism wants its handout before a mistake or a function that has the word as well.
 std::vector<SearchEntry> Pages::search_entries() const {
     std::vector<SearchEntry> entries;
-    const auto add = [&](const std::string& title, const std::string& target, const std::string& scope) {
-        if (std::none_of(entries.begin(), entries.end(),
-                         [&](const SearchEntry& e) { return e.title == title && e.scope == scope; }))
-            entries.push_back({title, target, scope});
-    };
-    static const std::regex word("[A-Za-z0-9_+-]{3,}");
-    static const std::set<std::string> dull{"the", "and", "that", "with", "for", "who",  "what", "how",
-                                            "its", "are", "you",  "lab",  "not", "from", "each", "one"};
     for (const Page& each : pages_) {
-        const std::string file = each.id + ".html";
-        for (std::sregex_iterator found(each.title.begin(), each.title.end(), word), end; found != end;
-             ++found)
-            if (found->position() > 0 && !dull.count(found->str()))
-                add(capital(found->str()), file, each.title);
-        for (const Heading& heading : each.headings)
-            if (heading.text != each.title)
-                add(heading.text, file + "#" + heading.anchor, each.title);
-        if (starts_with(each.id, "mistakes-"))
-            for (const Heading& heading : each.headings)
-                if (heading.level == 3)
-                    add(heading.anchor, file + "#" + heading.anchor, each.title);
-    }
-    // The glossary's terms, in both languages: the first two columns of its tables.
-    std::string section;
-    for (const Page& each : pages_)
-        for (const std::string& line :
-             each.id == "glossary" ? lines_of(each.markdown) : std::vector<std::string>()) {
-            if (starts_with(line, "## "))
-                section = slug_of(line.substr(3));
-            static const std::regex row(R"(\| ([^|]+) \| ([^|]+) \| .*)");
-            std::smatch columns;
-            if (!std::regex_match(line, columns, row) || columns[1] == "English")
-                continue;
-            static const std::regex comma(", *");
-            for (const std::string& terms : {columns[1].str(), columns[2].str()})
-                for (std::sregex_token_iterator term(terms.begin(), terms.end(), comma, -1), end; term != end;
-                     ++term)
-                    add(*term, "glossary.html#" + section, each.title);
-        }
-    for (const LabPage& lab : labs_) {
-        const std::string file = lab.page + ".html";
-        const Page* handout = nullptr;
-        for (const Page& each : pages_)
-            if (each.id == lab.page)
-                handout = &each;
-        add("Lab " + lab.lab.number, file, handout->title);
-        add(lab.lab.number, file, handout->title);
-        // The calls and constants that a handout names in code are what people look for.
-        static const std::regex named("`([A-Za-z_][A-Za-z0-9_:]{3,})(?:\\(\\))?`");
-        for (std::sregex_iterator found(handout->markdown.begin(), handout->markdown.end(), named), end;
-             found != end; ++found)
-            add((*found)[1], file, handout->title);
-        for (std::sregex_iterator found(lab.subtitle.begin(), lab.subtitle.end(), word), end; found != end;
-             ++found)
-            if (!dull.count(found->str()))
-                add(found->str(), file, handout->title);
+        const double weight = starts_with(each.id, "lab-")                                    ? 1.2
+                              : starts_with(each.id, "mistakes-")                             ? 0.7
+                              : starts_with(each.id, "solution-") || each.id == "index" ? 0.5
+                                                                                              : 0.9;
+        for (SearchEntry& entry : entries_of(each, weight))
+            entries.push_back(std::move(entry));
+        if (each.id == "glossary")
+            for (SearchEntry& entry : glossary_entries(each))
+                entries.push_back(std::move(entry));
     }
     return entries;
 }
@@ -603,7 +579,7 @@ Site build_site(const Repository& repository, Edition edition) {
     std::vector<std::string> input = pages.headers();
     input.insert(input.begin(), {(folder / "pages").string(), "docs/namespaces.dox"});
     std::vector<std::string> extra{std::string(theme) + "/doxygen-awesome-darkmode-toggle.js",
-                                   "docs/theme/course.js"};
+                                   "docs/theme/course.js", "docs/theme/search.js"};
     for (const std::string& picture : pages.pictures())
         extra.push_back(picture);
     write_file(
@@ -626,12 +602,17 @@ Site build_site(const Repository& repository, Edition edition) {
                       fmt::format("doxygen made no site in {}; its last words: {}", folder.string(),
                                   site.warnings.empty() ? "none" : site.warnings.back()));
     const std::map<std::string, std::string> targets = targets_of(folder / "symbols.tag", repository.root);
+    remove_indexes(site.folder);
     finish_pages(site.folder, targets, pages.namespaces());
     TreeNode tree = pages.tree("index");
     tree.title = "IPC Labs";
     tree.children.push_back(reference_tree(targets));
     write_tree(site.folder, tree);
-    extend_search(site.folder, pages.search_entries());
+    write_menu(site.folder, tree);
+    std::vector<SearchEntry> entries = pages.search_entries();
+    for (SearchEntry& entry : reference_entries(targets))
+        entries.push_back(std::move(entry));
+    write_search_index(site.folder, entries);
     for (const fs::directory_entry& entry : fs::directory_iterator(site.folder))
         site.pages += entry.path().extension() == ".html";
     site.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

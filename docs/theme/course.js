@@ -1,24 +1,32 @@
 // What Doxygen's pages lack for people who use a keyboard or a screen reader.
 document.addEventListener("DOMContentLoaded", () => {
-    const label = (selector, words) => {
-        for (const element of document.querySelectorAll(selector)) {
-            if (!element.getAttribute("aria-label")) element.setAttribute("aria-label", words);
-        }
+    const set = (selector, attributes) => {
+        for (const element of document.querySelectorAll(selector))
+            for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     };
-    const search = document.getElementById("MSearchField");
-    if (search) {
-        search.setAttribute("aria-label", "Search the course");
-        search.setAttribute("type", "search");
-    }
-    label("#MSearchResults", "Search results");
-    label("#side-nav", "Pages");
-    const tree = document.getElementById("side-nav");
-    if (tree) tree.setAttribute("role", "navigation");
-    const content = document.getElementById("doc-content");
-    if (content) {
-        content.setAttribute("role", "main");
-        content.setAttribute("tabindex", "-1");
-    }
+    set("#doc-content", { role: "main", tabindex: "-1" });
+    set("#side-nav", { role: "navigation", "aria-label": "Pages" });
+    set("#main-nav", { role: "navigation", "aria-label": "Menu" });
+    // What is wider than a phone is scrolled, and a keyboard can only scroll what it can reach.
+    set("div.memproto, div.fragment, pre.fragment, td.memItemRight, td.memTemplItemRight", { tabindex: "0" });
+    
+
+    // The menu and the switch for light and dark are made when the page is there.
+    $(() => $(() => setTimeout(() => {
+        set(".sm-dox:has(> #main-menu-state)", { role: "navigation", "aria-label": "Search and menu" });
+        set("#main-menu-state", { "aria-label": "Menu" });
+        set(".main-menu-btn", { "aria-hidden": "true" });
+        for (const toggle of document.querySelectorAll("doxygen-awesome-dark-mode-toggle")) {
+            toggle.setAttribute("role", "button");
+            toggle.setAttribute("tabindex", "0");
+            toggle.setAttribute("aria-label", "Light or dark");
+            toggle.addEventListener("keydown", event => {
+                if (event.key !== "Enter" && event.key !== " ") return;
+                event.preventDefault();
+                toggle.click();
+            });
+        }
+    })));
 
     // On a phone the table of contents would fill the screen: it opens when its title is pressed.
     const contents = document.querySelector(".toc");
