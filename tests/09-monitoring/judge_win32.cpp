@@ -116,11 +116,18 @@ void obey() {
 double judge::Worker::cpu_seconds() const { return std::chrono::duration<double>(nt::cpu_time(id())).count(); }
 
 double judge::resident_mebibytes(std::uint32_t process) {
-    const ipc::unique_handle opened(OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, process));
+    const ipc::unique_handle opened(OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, FALSE, process));
+    if (!opened)
+        ipc::throw_last_error("OpenProcess", std::to_string(process));
     PROCESS_MEMORY_COUNTERS counters{};
     counters.cb = sizeof counters;
-    if (!opened || !GetProcessMemoryInfo(opened.get(), &counters, sizeof counters))
-        ipc::throw_last_error("GetProcessMemoryInfo", std::to_string(process));
+    if (!GetProcessMemoryInfo(opened.get(), &counters, sizeof counters)) {
+        const std::error_code code = ipc::last_error();
+        // Wine denies it for a process that is at its end, which is announced a moment later.
+        if (WaitForSingleObject(opened.get(), 1000) == WAIT_OBJECT_0)
+            return 0;
+        ipc::throw_error(code.value(), "GetProcessMemoryInfo", std::to_string(process));
+    }
     return static_cast<double>(counters.WorkingSetSize) / (1 << 20);
 }
 

@@ -93,7 +93,7 @@ private:
     Process process_;
 };
 
-/// Physical memory that a process has now, in MiB.
+/// Physical memory that a process has now, in MiB; 0 when it has ended.
 double resident_mebibytes(std::uint32_t process);
 
 /// Stops a process where it stands, or lets it go on. False: there is none any more.
