@@ -238,7 +238,7 @@ Seen watch(Process& process, Failure& why) {
     const auto wakeups_before = process.wakeups();
     auto cpu_last = cpu_before;
     bool wanted = false;
-    // Wine does not tell who wants a processor: there a second look has to say the same.
+    // Wine does not tell who wants a processor, and counts what was used in ticks of 10 ms: three looks have to say the same.
     for (int looks = 1, quiet = 0; looks <= 10; ++looks) {
         if (process.wait(Deadline::in(milliseconds(100))))
             return Seen::ended;
@@ -256,7 +256,7 @@ Seen watch(Process& process, Failure& why) {
             return Seen::waking;
         wanted = process.wants_processor();
         quiet += !wanted && (cpu_now == cpu_last || !process.stillness().empty());
-        if (quiet >= (wakeups ? 1 : 2))
+        if (quiet >= (wakeups ? 1 : 3))
             return Seen::waiting;
         cpu_last = cpu_now;
     }
