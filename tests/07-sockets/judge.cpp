@@ -341,7 +341,7 @@ CASE("7.7 call keeps its deadline whether the server is silent or says a byte no
     const std::string text = stage.random().word(8);
     const auto begin = std::chrono::steady_clock::now();
     Subject silent = stage.start({"call", "--timeout", "150", listener.text(), text});
-    Subject dribbled = stage.start({"call", "--timeout", "300", listener.text(), text});
+    Subject dribbled = stage.start({"call", "--timeout", "800", listener.text(), text});
     Conversation connections[] = {listener.accept(), listener.accept()};
     silent.ends("waits-without-deadline");
     const auto waited = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin);
@@ -351,7 +351,7 @@ CASE("7.7 call keeps its deadline whether the server is silent or says a byte no
     for (Conversation& connection : connections)
         connection.offer(prefix(60'000));
     for (int i = 0; !dribbled.process().wait(Deadline::in(milliseconds(20))); ++i) {
-        stage.require(i < 150 * stage.time_scale(), {"it gives up after 300 ms", "it waits still, after " + std::to_string(i) + " bytes of an answer", "", "", "deadline-starts-anew"});
+        stage.require(i < 150 * stage.time_scale(), {"it gives up after 800 ms", "it waits still, after " + std::to_string(i) + " bytes of an answer", "", "", "deadline-starts-anew"});
         for (Conversation& connection : connections)
             connection.offer("x");
     }
