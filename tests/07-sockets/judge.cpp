@@ -559,8 +559,8 @@ CASE("7.15 told to stop serve finishes what has arrived and ends in time" * poin
     idle.ends_well("signal-does-not-stop");
     half.ends_well("signal-does-not-stop");
     // It may answer as many of these as it has got; but no half answers, and no reset that would destroy whole ones.
-    greedy.takes_what_comes("close-resets, stop-drops-requests");
-    greedy.connection.ends_well("close-resets, stop-drops-requests");
+    greedy.takes_what_comes("close-resets, stop-drops-requests, signal-does-not-stop");
+    greedy.connection.ends_well("close-resets, stop-drops-requests, signal-does-not-stop");
     stage.require(served.lab.running(), {"it waits for its clients to hang up", "it ended", "", "", "close-resets"});
     // Only now is it sure that it has been told: somebody has got the end.
     const Socket late(AF_INET, SOCK_STREAM);

@@ -359,9 +359,9 @@ void Service::failed(const Mistake& otherwise) {
 
 void Service::idles(const Mistake& otherwise) {
     // On a busy machine who runs all the time gets little of it, and Wine counts in ticks of 10 ms: whoever has used anything is
-    // watched on, and three looks have to say that nothing was used.
+    // watched on, and six looks have to say that nothing was used.
     std::int64_t before = state_->used(), used = 0;
-    for (int round = 0, quiet = 0; round < 10 && quiet < 3; ++round) {
+    for (int round = 0, quiet = 0; round < 10 && quiet < 6; ++round) {
         if (WaitForSingleObject(state_->process.get(), 100) == WAIT_OBJECT_0)
             state_->fail("the service waits", "its process has ended", otherwise);
         const std::int64_t now = state_->used();

@@ -228,18 +228,23 @@ static bool has_crashed(const Ended& how) {
 
 // The end of a connection or a stream is seen before the end of the program that had it, and its last words travel in a
 // pipe of their own: who is not over gets a moment, unless it stands still.
-static bool is_over(Subject::State& subject, milliseconds moment) {
-    const Deadline deadline = Deadline::in(moment);
-    const Deadline at_least = Deadline::in(milliseconds(subject.has_spoken() ? 200 : 20));
-    std::string before;
-    do {
+static bool is_over(Subject::State& subject, double time_scale) {
+    // On Windows nobody counts wakeups, and stillness is told by a picture that is kept for 100 ms.
+    const bool by_picture = !subject.process.wakeups();
+    const milliseconds still_enough(by_picture || subject.has_spoken() ? 250 : 40);
+    const Deadline deadline = Deadline::in(milliseconds(static_cast<long long>((by_picture ? 1000 : 500) * time_scale)));
+    Deadline still = Deadline::in(still_enough);
+    std::string before = subject.process.stillness();
+    while (!deadline.expired()) {
         if (subject.process.wait(Deadline::in(milliseconds(20))))
             return true;
-        const std::string still = subject.process.stillness();
-        if (!still.empty() && still == before && at_least.expired())
+        const std::string now = subject.process.stillness();
+        if (now.empty() || now != before)
+            still = Deadline::in(still_enough);
+        if (still.expired())
             return false;
-        before = still;
-    } while (!deadline.expired());
+        before = now;
+    }
     return false;
 }
 
@@ -257,7 +262,7 @@ void Stage::fail(Failure failure) {
     std::string endings;
     bool crashed = false;
     for (const auto& subject : state_.subjects) {
-        const bool over = is_over(*subject, std::chrono::duration_cast<milliseconds>(milliseconds(500) * state_.options.time_scale));
+        const bool over = is_over(*subject, state_.options.time_scale);
         std::unique_lock lock(subject->mutex);
         if (over)
             subject->changed.wait_for(lock, milliseconds(200), [&] { return subject->errors.ended; });

@@ -238,8 +238,7 @@ Seen watch(Process& process, Failure& why) {
     const auto wakeups_before = process.wakeups();
     auto cpu_last = cpu_before;
     bool wanted = false;
-    // Wine does not tell who wants a processor, and counts what was used in ticks of 10 ms: three looks have to say the same.
-    for (int looks = 1, quiet = 0; looks <= 10; ++looks) {
+    for (int looks = 1; looks <= 10; ++looks) {
         if (process.wait(Deadline::in(milliseconds(100))))
             return Seen::ended;
         const std::string in = " in " + std::to_string(looks * 100) + " ms";
@@ -255,8 +254,8 @@ Seen watch(Process& process, Failure& why) {
         if (times > static_cast<std::uint64_t>(looks) * 8)
             return Seen::waking;
         wanted = process.wants_processor();
-        quiet += !wanted && (cpu_now == cpu_last || !process.stillness().empty());
-        if (quiet >= (wakeups ? 1 : 3))
+        // Wine does not tell who wants a processor, and counts what was used in ticks of 10 ms: there it has to be seen still.
+        if (!wanted && ((wakeups && cpu_now == cpu_last) || !process.stillness().empty()))
             return Seen::waiting;
         cpu_last = cpu_now;
     }
