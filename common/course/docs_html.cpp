@@ -190,6 +190,7 @@ void finish_pages(const fs::path& folder, const std::map<std::string, std::strin
         std::string html =
             with_links_resolved(with_headings_in_order(with_title(text_of(file))), targets, name);
         html = with_summary_in_order(html);
+        html = replaced(html, "<th class=\"markdownTableHeadNone\"></th>", "<td></td>");
         html = with_each(html, "<li class=\"navelem\"><a class=\"el\" href=\"dir_", "</li>",
                          [](const std::string&) { return ""; });
         if (const auto space = namespaces.find(name); space != namespaces.end())
@@ -386,6 +387,9 @@ std::vector<std::string> reading_problems(const fs::path& folder) {
         if (firsts != 1)
             problems.push_back(
                 fmt::format("{}: {} headings of the first level instead of one", name, firsts));
+        static const std::regex untitled("<th( [^>]*)?></th>");
+        if (std::regex_search(html, untitled))
+            problems.push_back(fmt::format("{}: a column's title is empty (a corner is a <td>)", name));
         for (std::sregex_iterator found(html.begin(), html.end(), picture), end; found != end; ++found)
             if (found->str().find(" alt=\"") == std::string::npos)
                 problems.push_back(fmt::format("{}: a picture without a text: {}", name, found->str()));

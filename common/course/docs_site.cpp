@@ -368,9 +368,10 @@ std::string Pages::benchmark_chart() const {
 
 void Pages::insert_generated(Page& page) {
     const auto insert = [&](const char* what, const auto& make) {
-        const std::string marker = fmt::format("<!-- insert: {} -->", what);
+        // On a line of its own: the maintainers' page speaks of it within a sentence.
+        const std::string marker = fmt::format("\n<!-- insert: {} -->\n", what);
         if (page.markdown.find(marker) != std::string::npos)
-            page.markdown = replaced(page.markdown, marker, make());
+            page.markdown = replaced(page.markdown, marker, "\n" + make() + "\n");
     };
     insert("course map", [&] { return course_map(); });
     insert("course graph", [&] { return course_graph(); });
@@ -378,11 +379,11 @@ void Pages::insert_generated(Page& page) {
     insert("contracts", [&] { return contract_table(); });
     insert("mistakes", [&] { return mistake_table(); });
     insert("benchmark chart", [&] { return benchmark_chart(); });
-    if (const std::size_t unknown = page.markdown.find("<!-- insert: "); unknown != std::string::npos)
+    if (const std::size_t unknown = page.markdown.find("\n<!-- insert: "); unknown != std::string::npos)
         throw Failure(
             exit_code::usage,
             fmt::format("{} asks for something that the site cannot insert: {}", page.source,
-                        page.markdown.substr(unknown, page.markdown.find('\n', unknown) - unknown)));
+                        page.markdown.substr(unknown + 1, page.markdown.find('\n', unknown + 1) - unknown - 1)));
 }
 
 // ---- how pages hang together
