@@ -147,7 +147,7 @@ std::vector<std::string> left_behind(const fs::path& out) {
     for (const fs::path& folder : {fs::path("/dev/shm"), fs::path("/dev/mqueue"), fs::path("/tmp/.X11-unix")})
         for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
             struct stat about {};
-            if (::lstat(entry.path().c_str(), &about) == 0 && about.st_uid >= user_of_slot(0) && about.st_uid < user_of_slot(300))
+            if (::lstat(entry.path().c_str(), &about) == 0 && about.st_uid >= first_sandbox_user && about.st_uid < first_sandbox_user + sandbox_users)
                 left.push_back(entry.path().string());
         }
     std::ifstream mounts("/proc/self/mounts");

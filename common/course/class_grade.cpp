@@ -74,25 +74,33 @@ void make_folder(const fs::path& folder) {
     std::error_code error;
     fs::create_directories(folder, error);
     if (error)
-        throw Failure(exit_code::machine, fmt::format("cannot make {}: {}", folder.string(), error.message()));
+        throw Failure(exit_code::machine, fmt::format("cannot make the folder {}: {}. Take another one for --out", folder.string(), error.message()));
 }
 
 // Results among the submissions would be somebody's submission the next time.
 void check_places(const ClassOptions& options) {
-    const std::string in = fs::weakly_canonical(options.submissions).string() + "/", out = fs::weakly_canonical(options.out).string() + "/";
+    const auto place_of = [](const std::string& name) {
+        std::error_code error;
+        const fs::path place = fs::weakly_canonical(name, error);
+        if (error)
+            throw Failure(exit_code::machine, fmt::format("cannot look at {}: {}. Take a folder that this user may enter", name, error.message()));
+        return place.string() + "/";
+    };
+    const std::string in = place_of(options.submissions), out = place_of(options.out);
     if (out.starts_with(in) || in.starts_with(out))
         throw Failure(exit_code::usage, fmt::format("{} and {}: results and submissions must not lie in each other; take another folder for --out", options.submissions, options.out));
 }
 
 Isolation isolation_for(const ClassOptions& options) {
+    allow_for_sandboxes();
     std::string obstacle;
     Isolation level = strongest_isolation(obstacle);
     if (!options.isolation.empty()) {
         const Isolation asked = isolation_named(options.isolation);
-        if (asked > level)
-            throw Failure(exit_code::machine, fmt::format("the isolation level '{}' is not to be had here: {}", options.isolation, obstacle));
         if (asked == Isolation::user && ::geteuid() != 0)
             throw Failure(exit_code::machine, "the isolation level 'user' is not to be had here: only root can start programs as another user");
+        if (asked > level)
+            throw Failure(exit_code::machine, fmt::format("the isolation level '{}' is not to be had here: {}", options.isolation, obstacle));
         level = asked;
     }
     if (!options.require.empty() && level < isolation_named(options.require))
@@ -263,7 +271,7 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
     if (std::find(tracks.begin(), tracks.end(), Track::win32) != tracks.end())
         make_wine_folder(repository);
     const unsigned jobs = options.jobs ? options.jobs : processors();
-    Grader grader(repository, level, options.seed, fmt::format("{}-{}", grader_name(out), pass.first_slot), jobs, pass.first_slot);
+    Grader grader(repository, level, options.seed, fmt::format("{}-{}", grader_name(out), pass.place), jobs);
     try_all(grader, recipes, course, jobs);
     if (!pass.is_part())
         course.write();

@@ -3,8 +3,11 @@
 #include "build.hpp"
 #include "failure.hpp"
 #include "files.hpp"
+#include "ipc/memory_kills.hpp"
 #include "judge_client.hpp"
+#include "mistake.hpp"
 #include "terminal.hpp"
+#include "verdict_text.hpp"
 #include "wine.hpp"
 #include <algorithm>
 #include <cerrno>
@@ -26,6 +29,7 @@ namespace {
 using clock = std::chrono::steady_clock;
 
 constexpr std::size_t most_compiler_words = 4000;
+constexpr std::chrono::seconds longest_compilation{240};
 
 // What most files of the course include: compiled once, it halves the time that a submission is compiled.
 constexpr const char* usual_headers = R"(#include <algorithm>
@@ -48,14 +52,24 @@ bool contains(const std::string& text, std::string_view what) { return text.find
 
 bool is_of(const std::string& word, const std::string& target) { return contains(word, "/" + target + ".dir/"); }
 
-// The kernel's own count, so that a judge that it has ended is not taken for one that its subject has ended.
-long long kills_for_memory() {
-    std::ifstream statistics("/proc/vmstat");
-    std::string word;
-    for (long long value = 0; statistics >> word >> value;)
-        if (word == "oom_kill")
-            return value;
-    return 0;
+// What a student is told in the terminal besides: the mistakes' titles, and what is to be read of the handout.
+void add_explanation(const Repository& repository, const Recipe& recipe, const CaseVerdict& verdict, json& each) {
+    if (verdict.outcome != CaseOutcome::failed)
+        return;
+    json mistakes = json::array();
+    for (const std::string& name : names_in(verdict.mistake)) {
+        const std::string title = mistake_title(repository, recipe.lab, recipe.track, name);
+        mistakes.push_back(title.empty() ? name : name + ": " + title);
+    }
+    each["mistakes"] = mistakes;
+    if (const std::string section = section_to_read(repository, recipe.lab, recipe.track, verdict); !section.empty())
+        each["read"] = fmt::format("./course handout {} {}", recipe.lab.number, section);
+}
+
+// How a command failed that should not have, in words.
+std::string end_of(const Outcome& outcome) {
+    const std::string how = outcome.over_limit ? "it did not come to an end in time" : fmt::format("exit code {}", outcome.code);
+    return outcome.errors.empty() ? how + ", without a word" : fmt::format("{}, {}", how, visible(outcome.errors.substr(0, 500)));
 }
 
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
@@ -125,7 +139,7 @@ struct Grader::Scratch {
 
 /// One of the sandboxes at work.
 struct Grader::Slot {
-    unsigned number;
+    std::unique_ptr<SandboxUser> user;
     std::unique_ptr<ControlGroups> groups;
 };
 
@@ -151,7 +165,7 @@ private:
     Slot* slot_;
 };
 
-Grader::Grader(const Repository& repository, Isolation level, std::string seed, std::string name, unsigned slots, unsigned first_slot)
+Grader::Grader(const Repository& repository, Isolation level, std::string seed, std::string name, unsigned slots)
     : repository_(repository), level_(level), seed_(std::move(seed)), name_(std::move(name)) {
     std::error_code ignored;
     for (const fs::directory_entry& entry : fs::directory_iterator(fs::temp_directory_path(), ignored))
@@ -159,7 +173,7 @@ Grader::Grader(const Repository& repository, Isolation level, std::string seed, 
             fs::remove_all(entry.path(), ignored);
     judges_ = std::make_unique<Scratch>(name_);
     for (unsigned i = 0; i < slots; ++i) {
-        slots_.push_back(std::make_unique<Slot>(Slot{first_slot + i, std::make_unique<ControlGroups>(fmt::format("{}-{}", name_, i))}));
+        slots_.push_back(std::make_unique<Slot>(::geteuid() == 0 ? std::make_unique<SandboxUser>() : nullptr, std::make_unique<ControlGroups>(fmt::format("{}-{}", name_, i))));
         free_.push_back(slots_.back().get());
     }
 }
@@ -230,16 +244,15 @@ json Grader::grade_in(const Recipe& recipe, const std::string& source, const Slo
     write_file(scratch.path / "source.cpp", source);
     fs::permissions(scratch.path / "source.cpp", fs::perms(0644));
     fs::create_directory(scratch.path / "out");
-    const unsigned user = user_of_slot(slot.number);
-    if (level_ != Isolation::none && ::geteuid() == 0 && ::chown((scratch.path / "out").c_str(), user, user) != 0)
-        throw Failure(exit_code::machine, fmt::format("cannot give {} to user {}: {}", (scratch.path / "out").string(), user, std::strerror(errno)));
+    if (level_ != Isolation::none && slot.user && ::chown((scratch.path / "out").c_str(), slot.user->id(), slot.user->id()) != 0)
+        throw Failure(exit_code::machine, fmt::format("cannot give {} to user {}: {}", (scratch.path / "out").string(), slot.user->id(), std::strerror(errno)));
     const Outcome compiled = compile(recipe, scratch.path, slot);
     if (compiled.code == 0 && fs::is_regular_file(fs::symlink_status(scratch.path / "out/program")))
         judge_it(recipe, scratch.path, slot, result);
     else {
         // A full disk or a missing compiler would fail for everybody: that is no student's fault.
         if (!on_trial)
-            compiles_here(recipe, slot);
+            compiles_here(recipe, slot, compiled.over_limit);
         const std::string own = source_of(recipe.lab, recipe.track);
         std::string words = compiled.over_limit ? "The compiler did not come to an end in time." : compiled.errors;
         for (const fs::path& from : {scratch.path / "source.cpp", repository_ / own})
@@ -253,23 +266,28 @@ json Grader::grade_in(const Recipe& recipe, const std::string& source, const Slo
     return result;
 }
 
-void Grader::compiles_here(const Recipe& recipe, const Slot& slot) {
+void Grader::compiles_here(const Recipe& recipe, const Slot& slot, bool was_over_limit) {
     const Scratch scratch(name_);
     write_file(scratch.path / "source.cpp", read_file(repository_ / starter_of(recipe.lab, recipe.track)).value_or(""));
     fs::permissions(scratch.path / "source.cpp", fs::perms(0644));
     fs::create_directory(scratch.path / "out");
     fs::permissions(scratch.path / "out", fs::perms(0777));
-    if (const Outcome outcome = compile(recipe, scratch.path, slot); outcome.code != 0)
-        throw Failure(exit_code::machine, fmt::format("a file of {} ({}) does not compile, and neither does the untouched starter any more, so this machine is at fault: {}. What was graded so far is kept; run the "
+    const auto start = clock::now();
+    const Outcome outcome = compile(recipe, scratch.path, slot);
+    // Who had to wait for the processor has not written a file that cannot be compiled.
+    const bool starves = was_over_limit && clock::now() - start > longest_compilation / 10;
+    if (outcome.code != 0 || starves)
+        throw Failure(exit_code::machine, fmt::format("a file of {} ({}) does not compile, nor does the untouched starter as it did before, so this machine is at fault: {}. What was graded so far is kept; run the "
                                                       "command again when that is mended",
-                                                      recipe.lab.name, name_of(recipe.track), visible(outcome.errors.substr(0, 500))));
+                                                      recipe.lab.name, name_of(recipe.track), outcome.code != 0 ? end_of(outcome) : "it hardly gets processor time"));
 }
 
 Box Grader::box_in(const Slot& slot, unsigned long long memory_bytes, unsigned processes) const {
     slot.groups->limit(memory_bytes, processes);
     Box box;
     box.level = level_;
-    box.slot = slot.number;
+    if (slot.user)
+        box.user = slot.user->id();
     box.groups = slot.groups.get();
     box.memory_bytes = memory_bytes;
     box.processes = processes;
@@ -280,7 +298,9 @@ Box Grader::box_in(const Slot& slot, unsigned long long memory_bytes, unsigned p
 // solution, no other submission, at compile time either.
 Outcome Grader::compile(const Recipe& recipe, const fs::path& scratch, const Slot& slot) {
     Box box = box_in(slot, 2ull << 30, 100);
-    box.wall = std::chrono::seconds(60);
+    // Processor time ends what compiles for ever. A machine that has none to give is no reason for a zero.
+    box.cpu = std::chrono::seconds(30);
+    box.wall = longest_compilation;
     const fs::path build_folder = repository_ / build_of(preset_of(recipe.track)), source = repository_ / source_of(recipe.lab, recipe.track);
     const std::string program = fs::path(program_of(preset_of(recipe.track), "lab-" + recipe.lab.number)).filename().string();
     box.directory = build_folder;
@@ -308,7 +328,8 @@ Outcome Grader::compile(const Recipe& recipe, const fs::path& scratch, const Slo
     std::string compile_line = recipe.compile;
     if (const fs::path headers = common_headers(recipe); !headers.empty()) {
         box.read_only.emplace_back(headers, "/course/headers");
-        compile_line = fmt::format("{{ {} -w -include /course/headers/usual.hpp 2>/dev/null || {}; }}", recipe.compile, recipe.compile);
+        // In a subshell, or the shell's own complaint, that it can start no process, would be lost as well.
+        compile_line = fmt::format("{{ ({} -w -include /course/headers/usual.hpp) 2>/dev/null || {}; }}", recipe.compile, recipe.compile);
     }
     return run(boxed(box, {"/bin/sh", "-c", fmt::format("{} && {} && cp bin/{} /out/program", compile_line, recipe.link, program)}));
 }
@@ -357,7 +378,7 @@ void Grader::judge_it(const Recipe& recipe, const fs::path& scratch, const Slot&
     std::string why;
     bool ended_judge = false;
     for (int attempt = 0; attempt < 2; ++attempt) {
-        const long long kills = kills_for_memory();
+        const long long kills = ipc::kills_for_memory();
         const Outcome outcome = ask_judge(recipe, scratch, slot);
         try {
             if (outcome.over_limit)
@@ -371,6 +392,8 @@ void Grader::judge_it(const Recipe& recipe, const fs::path& scratch, const Slot&
                 result["max_points"] = verdict.max_points;
                 result["seed"] = verdict.seed;
                 raw.erase("subject");
+                for (std::size_t i = 0; i < verdict.cases.size(); ++i)
+                    add_explanation(repository_, recipe, verdict.cases[i], raw["cases"][i]);
                 result["verdict"] = std::move(raw);
                 return;
             }
@@ -384,7 +407,7 @@ void Grader::judge_it(const Recipe& recipe, const fs::path& scratch, const Slot&
             // only after its verdict; under Wine whoever terminates it chooses the code.
             const int signal = outcome.code > 128 ? outcome.code - 128 : 0;
             const bool sent = signal == SIGKILL || signal == SIGTERM || signal == SIGHUP || signal == SIGINT || signal == SIGQUIT;
-            ended_judge = !outcome.over_limit && kills_for_memory() == kills && (sent || (outcome.code == 0 && outcome.output.empty()));
+            ended_judge = !outcome.over_limit && ipc::kills_for_memory() == kills && (sent || (outcome.code == 0 && outcome.output.empty()));
         }
     }
     result["status"] = ended_judge ? "ended its judge" : "judge error";

@@ -36,8 +36,8 @@ class Grader {
 public:
     /// @param name   tells this grader's folders and control groups from those of others on this machine; what an earlier
     ///               one of that name left behind, because it was killed, is removed
-    /// @param slots  how many files at once; each slot, from `first_slot` on, has a user id of its own
-    Grader(const Repository& repository, Isolation level, std::string seed, std::string name, unsigned slots, unsigned first_slot = 0);
+    /// @param slots  how many files at once; each slot has a user of its own, where root grades
+    Grader(const Repository& repository, Isolation level, std::string seed, std::string name, unsigned slots);
     ~Grader();
 
     /// The result of one file: an object of `labs` in ClassResult.
@@ -63,7 +63,7 @@ private:
     void judge_it(const Recipe& recipe, const std::filesystem::path& scratch, const Slot& slot, nlohmann::json& result);
     nlohmann::json grade_in(const Recipe& recipe, const std::string& source, const Slot& slot, bool on_trial);
     Box box_in(const Slot& slot, unsigned long long memory_bytes, unsigned processes) const;
-    void compiles_here(const Recipe& recipe, const Slot& slot);
+    void compiles_here(const Recipe& recipe, const Slot& slot, bool was_over_limit);
 
     const Repository& repository_;
     Isolation level_;

@@ -248,7 +248,8 @@ std::vector<Submission> submissions_in(const fs::path& folder) {
         found.push_back({student, key_of(student), entry.path()});
     }
     if (error)
-        throw Failure(exit_code::usage, fmt::format("{} cannot be read: {}", folder.string(), error.message()));
+        throw Failure(exit_code::usage, fmt::format("{} cannot be read: {}. The folder is expected that has a folder, a .zip or a .tar.gz for each student; an archive of a whole class has to be unpacked first",
+                                                    folder.string(), error.message()));
     if (found.empty())
         throw Failure(exit_code::usage, fmt::format("{} has no submissions: a folder, a .zip or a .tar.gz for each student is expected in it", folder.string()));
     std::sort(found.begin(), found.end(), [](const Submission& a, const Submission& b) { return std::pair(a.key, a.source) < std::pair(b.key, b.source); });

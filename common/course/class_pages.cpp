@@ -5,6 +5,7 @@
 #include "terminal.hpp"
 #include "verdict.hpp"
 #include <algorithm>
+#include <cstring>
 #include <fmt/format.h>
 #include <set>
 
@@ -57,7 +58,11 @@ std::vector<ClassSummary::Lost> ranked(const std::map<std::pair<std::string, std
     std::vector<ClassSummary::Lost> all;
     for (const auto& [name, count] : counted)
         all.push_back({name.first, name.second, count});
-    std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.submissions > b.submissions; });
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+        if (a.submissions != b.submissions)
+            return a.submissions > b.submissions;
+        return a.lab != b.lab ? a.lab < b.lab : ::strverscmp(a.name.c_str(), b.name.c_str()) < 0;  // 1.5 before 1.11
+    });
     return all;
 }
 

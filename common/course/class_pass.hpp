@@ -15,7 +15,7 @@ struct ClassPass {
     bool keep_judge_errors = false;  ///< a result that an instructor has to look at counts as graded
     bool report = true;              ///< tables, pages and formats over all
     std::set<std::string> only;      ///< keys of the submissions; empty: all
-    unsigned first_slot = 0;         ///< the first of the user ids that the sandboxes take
+    unsigned place = 0;              ///< tells graders apart that work for the same results on one machine
     std::string isolation;           ///< told: the level that was used
     std::set<std::string> ungraded;  ///< told: keys
 

@@ -17,8 +17,11 @@ std::string words_of(const json& each) {
     std::string words = each.value("message", "");
     if (const std::string waiting = each.value("waiting", ""); !waiting.empty())
         words += (words.empty() ? "" : "\n") + ("waiting: " + waiting);
-    if (const std::string mistake = each.value("mistake", ""); !mistake.empty())
-        words += (words.empty() ? "" : "\n") + ("mistake: " + mistake);
+    for (const json& mistake : each.value("mistakes", json::array()))
+        words += (words.empty() ? "" : "\n") + ("mistake: " + mistake.get<std::string>());
+    for (const char* where : {"read", "rerun"})
+        if (const std::string command = each.value(where, ""); !command.empty() && each.value("outcome", "") == "failed")
+            words += (words.empty() ? "" : "\n") + ((where == std::string("rerun") ? "again: " : "read: ") + command);
     return visible(words);
 }
 

@@ -5,10 +5,15 @@
 #include "terminal.hpp"
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <fmt/format.h>
 #include <fstream>
 #include <poll.h>
 #include <sstream>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace fs = std::filesystem;
@@ -16,7 +21,8 @@ namespace fs = std::filesystem;
 namespace course {
 namespace {
 
-constexpr unsigned first_user_id = 61100;  ///< between Debian's dynamic system users and its nobody; nobody's files
+constexpr rlim_t open_files = 4096;    ///< lab 07 has a thousand clients
+constexpr rlim_t most_processes = 1000;  ///< of any box
 constexpr std::size_t most_output = 16 << 20;  ///< a verdict has some 20 KiB; a compiler can be made to talk for ever
 
 void append(std::vector<std::string>& to, const std::vector<std::string>& more) { to.insert(to.end(), more.begin(), more.end()); }
@@ -36,7 +42,7 @@ std::vector<std::string> within_groups(const Box& box) {
 
 std::vector<std::string> limits(const Box& box) {
     std::vector<std::string> words = {"prlimit", fmt::format("--cpu={}", box.cpu.count()), fmt::format("--fsize={}", box.file_bytes),
-                                      fmt::format("--nproc={}", box.processes), "--nofile=4096", "--core=0", fmt::format("--data={}", box.memory_bytes)};
+                                      fmt::format("--nproc={}", box.processes), fmt::format("--nofile={}", open_files), "--core=0", fmt::format("--data={}", box.memory_bytes)};
     // Twice as much as it may fill: the stacks of a thousand threads are reserved, not used.
     if (!box.reserves_memory)
         words.push_back(fmt::format("--as={}", 2 * box.memory_bytes));
@@ -45,7 +51,7 @@ std::vector<std::string> limits(const Box& box) {
 
 // Root's limits on processes do not hold, so root becomes somebody else first, for good.
 std::vector<std::string> as_another_user(const Box& box) {
-    const std::string user = std::to_string(user_of_slot(box.slot));
+    const std::string user = std::to_string(box.user);
     return {"setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"};
 }
 
@@ -122,7 +128,23 @@ bool put(const fs::path& file, unsigned long long value) {
     return out.good();
 }
 
+// Anybody may lower such a limit for good, and only some of root may raise it again.
+void allow(decltype(RLIMIT_NOFILE) resource, rlim_t needed, const char* what, const char* ulimit, const char* container) {
+    rlimit now{};
+    if (::getrlimit(resource, &now) == 0 && now.rlim_max >= needed)
+        return;
+    const rlimit raised{needed, needed};
+    if (::setrlimit(resource, &raised) != 0)
+        throw Failure(exit_code::machine, fmt::format("a sandbox needs up to {} {}, and this process may have {} (setrlimit: {}). Raise that limit: 'ulimit {} {}' as root; for a container, --ulimit {}={}", needed, what,
+                                                      now.rlim_max, std::strerror(errno), ulimit, needed, container, needed));
+}
+
 }  // namespace
+
+void allow_for_sandboxes() {
+    allow(RLIMIT_NOFILE, open_files, "open files", "-n", "nofile");
+    allow(RLIMIT_NPROC, most_processes, "processes", "-u", "nproc");
+}
 
 std::string name_of(Isolation level) { return level == Isolation::none ? "none" : level == Isolation::user ? "user" : "namespaces"; }
 
@@ -131,6 +153,22 @@ Isolation isolation_named(const std::string& name) {
         if (name == name_of(level))
             return level;
     throw Failure(exit_code::usage, fmt::format("there is no isolation level '{}'; the levels are namespaces, user and none", name));
+}
+
+// A name of the abstract kind: it is free again the moment that its owner has ended, however that was.
+SandboxUser::SandboxUser() {
+    for (; id_ < first_sandbox_user + sandbox_users; ++id_) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        const std::string name = fmt::format("ipc-labs-sandbox-user-{}", id_);
+        std::copy(name.begin(), name.end(), address.sun_path + 1);
+        claim_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        if (::bind(claim_.get(), reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())) == 0)
+            return;
+        if (errno != EADDRINUSE)
+            throw Failure(exit_code::machine, fmt::format("cannot claim user {} for a sandbox (bind to the abstract name {}): {}", id_, name, std::strerror(errno)));
+    }
+    throw Failure(exit_code::machine, fmt::format("all {} users for sandboxes are taken by other graders on this machine; wait for one of them to end, or take fewer --jobs", sandbox_users));
 }
 
 Isolation strongest_isolation(std::string& why_not_stronger) {
@@ -183,19 +221,6 @@ void ControlGroups::limit(unsigned long long memory_bytes, unsigned processes) {
     if (!put(memory, memory_bytes) || !put(processes_ / "pids.max", processes))
         throw Failure(exit_code::machine, fmt::format("cannot write {} or {}: the limits of a sandbox cannot be set", memory.string(), (processes_ / "pids.max").string()));
 }
-
-long long ControlGroups::memory_kills() const {
-    for (const char* file : {"memory.events", "memory.oom_control"}) {
-        std::ifstream in(memory_ / file);
-        std::string word;
-        for (long long value = 0; in >> word >> value;)
-            if (word == "oom_kill")
-                return value;
-    }
-    return 0;
-}
-
-unsigned user_of_slot(unsigned slot) { return first_user_id + slot; }
 
 Command boxed(const Box& box, const std::vector<std::string>& command) {
     Command whole;

@@ -3,6 +3,7 @@
 /// @file
 /// Where a stranger's code is compiled and run: behind walls as strong as this machine has.
 
+#include "ipc/handle.hpp"
 #include "process.hpp"
 #include <filesystem>
 #include <string>
@@ -22,6 +23,26 @@ std::string name_of(Isolation level);
 /// @throws Failure (usage)
 Isolation isolation_named(const std::string& name);
 
+/// The users whose processes run in sandboxes where root grades; nobody's files are theirs.
+constexpr unsigned first_sandbox_user = 61100, sandbox_users = 300;
+
+/// One of them, which no other sandbox on this machine has as long as this lives. The kernel counts processes by user: two
+/// sandboxes of one user would take each other's, and a program would fail for what somebody else's does.
+class SandboxUser {
+public:
+    /// @throws Failure (machine) if all are taken
+    SandboxUser();
+    unsigned id() const { return id_; }
+
+private:
+    unsigned id_ = first_sandbox_user;
+    ipc::unique_file claim_;
+};
+
+/// Sees to it that this process may give its sandboxes what they need of files and processes.
+/// @throws Failure (machine) where that was taken from it for good, as in containers with narrow limits
+void allow_for_sandboxes();
+
 /// The strongest level that works here; tried, not guessed.
 /// @param why_not_stronger  what was in the way of `namespaces`, in words
 Isolation strongest_isolation(std::string& why_not_stronger);
@@ -39,8 +60,6 @@ public:
     bool works() const { return !folders_.empty(); }
     const std::vector<std::filesystem::path>& folders() const { return folders_; }
     void limit(unsigned long long memory_bytes, unsigned processes);
-    /// How often the kernel has ended a process in it for want of memory.
-    long long memory_kills() const;
 
 private:
     std::vector<std::filesystem::path> folders_;
@@ -50,7 +69,7 @@ private:
 /// What one sandbox holds, and how much it may use.
 struct Box {
     Isolation level = Isolation::namespaces;
-    unsigned slot = 0;  ///< which of the sandboxes at work: each has a user id of its own where root can give it one
+    unsigned user = first_sandbox_user;  ///< whose processes they are, where root can say so
     std::vector<std::pair<std::filesystem::path, std::filesystem::path>> read_only;  ///< {here, there}
     std::vector<std::pair<std::filesystem::path, std::filesystem::path>> writable;
     std::vector<std::filesystem::path> empty;  ///< folders that exist in it, writable and gone afterwards
@@ -64,9 +83,6 @@ struct Box {
     bool first_process = false;          ///< the command is process 1: nobody in the box can end or stop it
     const ControlGroups* groups = nullptr;
 };
-
-/// The user whose processes run in the boxes of a slot, where root grades.
-unsigned user_of_slot(unsigned slot);
 
 /// `command` within the box. At levels below `namespaces` paths are as they are here, so read_only pairs should name the
 /// same path twice.

@@ -56,6 +56,12 @@ std::size_t most_tasks_here() {
     return most_array_tasks(answer.output);
 }
 
+// Asked when the command begins: a new build takes the name, and then /proc calls ours deleted.
+const std::string& own_program() {
+    static const std::string path = fs::read_symlink("/proc/self/exe").string();
+    return path;
+}
+
 /// A folder below the results, by which this machine tells the tasks what to do, and they tell what went wrong.
 class Plan {
 public:
@@ -68,7 +74,7 @@ public:
         write_file(folder_ / "plan.json", json{{"submissions", fs::absolute(options.submissions).string()}, {"out", fs::absolute(options.out).string()}, {"labs", options.labs}, {"tracks", options.tracks},
                                                {"isolation", isolation}, {"seed", options.seed}, {"again", options.again}, {"tasks", batches}}
                                               .dump(1, ' ', false, json::error_handler_t::replace));
-        write_file(folder_ / "task.sh", task_script(fs::read_symlink("/proc/self/exe").string(), repository.root.string(), (folder_ / "plan.json").string()));
+        write_file(folder_ / "task.sh", task_script(own_program(), repository.root.string(), (folder_ / "plan.json").string()));
     }
 
     std::vector<std::string> command(const ClassOptions& options, std::size_t tasks) const {
@@ -146,8 +152,7 @@ private:
     bool over_ = false;
 };
 
-/// A number that no other task on this machine has as long as this one lives: their sandboxes would be of one user, and each
-/// would clear away the other's folders.
+/// A number that no other task on this machine has as long as this one lives: each would clear away the other's folders.
 class PlaceOnNode {
 public:
     PlaceOnNode() {
@@ -271,6 +276,7 @@ std::string task_script(const std::string& course, const std::string& root, cons
 
 int grade_by_slurm(const Repository& repository, const ClassOptions& asked) {
     check_tools();
+    own_program();
     const std::size_t most_tasks = most_tasks_here();
     ClassOptions options = asked;
     ClassPass planning;
@@ -321,7 +327,7 @@ int class_task(const Repository& repository, const std::string& file, unsigned t
     for (const json& key : plan.at("tasks").at(task))
         part.only.insert(key);
     const PlaceOnNode place;
-    part.first_slot = place.number() * options.jobs;
+    part.place = place.number();
     return grade_pass(repository, options, part);
 }
 

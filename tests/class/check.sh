@@ -34,7 +34,7 @@ hand_in() { # STUDENT FILE...
 }
 for name in $names; do
     name=${name%.cpp}
-    hand_in "attack-$name" "$here/frame_$track.hpp" "$here/attacks/$track/$name.cpp"
+    hand_in "attack-$name" "$here/frame_$track.hpp" "$here/frame.hpp" "$here/attacks/$track/$name.cpp"
 done
 hand_in solution "$root/solutions/01-anonymous-pipes/$track.cpp"
 hand_in starter "$root/labs/01-anonymous-pipes/.starter/$track.cpp"

@@ -3,8 +3,10 @@
 #include "ipc/clock.hpp"
 #include "ipc/error.hpp"
 #include "ipc/handle.hpp"
+#include "ipc/memory_kills.hpp"
 #include "ipc/program.hpp"
 #include "judge.hpp"
+#include <sstream>
 #ifdef _WIN32
 #include "ipc/text.hpp"
 #include <windows.h>
@@ -25,6 +27,14 @@ struct counted_kind {
 using counted = ipc::unique_resource<counted_kind>;
 
 }  // namespace
+
+TEST_CASE("kills for want of memory are counted as the kernel lists them, and other numbers are not taken for them") {
+    std::istringstream listed("nr_free_pages 5121\noom_kill_disable 9\noom_kill 76\npswpin 0\n"), silent("nr_free_pages 5121\n"), nothing("");
+    CHECK(ipc::kills_for_memory_in(listed) == 76);
+    CHECK(ipc::kills_for_memory_in(silent) == 0);
+    CHECK(ipc::kills_for_memory_in(nothing) == 0);
+    CHECK(ipc::kills_for_memory() >= 0);
+}
 
 TEST_CASE("an owner closes what it owns exactly once") {
     counted_kind::closed.clear();

@@ -16,7 +16,7 @@ ClassResult sample() {
         {"lab": "01-anonymous-pipes", "track": "posix", "status": "judged", "points": 4, "max_points": 12, "seconds": 2, "seed": "1",
          "verdict": {"cases": [
            {"name": "1.1", "title": "capture prints", "outcome": "passed", "points": 4, "max_points": 4, "message": "", "waiting": "", "mistake": "", "seconds": 0.1},
-           {"name": "1.2", "title": "a & b", "outcome": "failed", "points": 0, "max_points": 8, "message": "got: \u001b[31m</pre>\n]]>", "waiting": "lab-01 waits", "mistake": "write-end-kept", "seconds": 1.1},
+           {"name": "1.2", "title": "a & b", "outcome": "failed", "points": 0, "max_points": 8, "message": "got: \u001b[31m</pre>\n]]>", "waiting": "lab-01 waits", "mistake": "write-end-kept", "mistakes": ["write-end-kept: The write end stays open"], "read": "./course handout 01 end-of-file", "rerun": "./course grade 01 --case 1.2", "seconds": 1.1},
            {"name": "1.3", "title": "not here", "outcome": "unavailable here", "points": 0, "max_points": 5, "message": "", "waiting": "", "mistake": "", "seconds": 0}]}},
         {"lab": "02-named-pipes", "track": "posix", "status": "does not compile", "points": 0, "max_points": 100, "compiler": "error: <vector>", "seconds": 1},
         {"lab": "03-mailslots", "track": "posix", "status": "judge error", "points": 0, "max_points": 100, "seconds": 1}
@@ -42,6 +42,19 @@ TEST_CASE("points add up, and a judge's error is for the instructor") {
     CHECK(points_of(sample()) == 4);
     CHECK(max_points_of(sample()) == 212);
     CHECK(needs_a_look(sample()));
+}
+
+TEST_CASE("cases that equally many fail are in their own order, not the alphabet's") {
+    ClassResult result = sample();
+    json& cases = result["labs"][0]["verdict"]["cases"];
+    cases[1]["name"] = "1.11";
+    cases[2].update({{"name", "1.5"}, {"outcome", "failed"}});
+    ClassSummary summary(1);
+    summary.add(0, result);
+    const auto lost = summary.cases();
+    REQUIRE(lost.size() >= 2);
+    CHECK(lost[0].name.starts_with("1.5"));
+    CHECK(lost[1].name.starts_with("1.11"));
 }
 
 TEST_CASE("Gradescope, PrairieLearn and Classroom 50 get the keys that they document") {
@@ -100,6 +113,7 @@ TEST_CASE("HTML holds no markup of a student's") {
     const std::string titled = class_html(Class().summary, [](const std::string&, const std::string& name) { return "the <title> of " + name; });
     CHECK(titled.find("the &lt;title&gt; of write-end-kept<small>01-anonymous-pipes posix: write-end-kept</small>") != std::string::npos);
     CHECK(student_html(sample()).find("&lt;/pre&gt;") != std::string::npos);
+    CHECK(student_html(sample()).find("mistake: write-end-kept: The write end stays open\nread: ./course handout 01 end-of-file\nagain: ./course grade 01 --case 1.2") != std::string::npos);
 }
 
 TEST_CASE("an unknown format is said with the known ones") {

@@ -72,9 +72,16 @@ TEST_CASE("times, process numbers and temporary names do not last; points, outco
     CHECK(lasting_part(one) != lasting_part(other));
 }
 
+TEST_CASE("no two sandboxes on this machine have the same user") {
+    const SandboxUser first, second;
+    CHECK(first.id() != second.id());
+    CHECK(first.id() >= first_sandbox_user);
+    CHECK(second.id() < first_sandbox_user + sandbox_users);
+}
+
 TEST_CASE("a sandbox has limits on everything, and no way around another user") {
     Box box;
-    box.slot = 3;
+    box.user = first_sandbox_user + 3;
     const std::vector<std::string> words = boxed(box, {"/usr/bin/true"}).arguments;
     for (const char* limit : {"--nproc=400", "--nofile=4096", "--fsize=268435456", "--core=0", "--cpu=60"})
         CHECK_MESSAGE(std::find(words.begin(), words.end(), limit) != words.end(), limit);

@@ -3,6 +3,7 @@
 #include "verdict.hpp"
 
 #include "ipc/error.hpp"
+#include "ipc/memory_kills.hpp"
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
@@ -77,22 +78,11 @@ struct Played {
 
 #ifdef _WIN32
 bool is_stopped(const judge::Process&) { return false; }
-long long kills_for_memory() { return 0; }
 // TerminateProcess: a judge that ends with 0 by itself has written its result before.
 bool is_deed_of_others(const judge::Ended& how) { return how.how == judge::Ended::How::exited && how.code == 0; }
 #else
 // Whether somebody has stopped that process; nobody but its subject has a reason to.
 bool is_stopped(const judge::Process& process) { return judge::proc::state(static_cast<pid_t>(process.id())) == 'T'; }
-
-// How many processes the kernel has ended for want of memory: what it does to a judge is not its subject's deed.
-long long kills_for_memory() {
-    std::ifstream statistics("/proc/vmstat");
-    std::string word;
-    for (long long value = 0; statistics >> word >> value;)
-        if (word == "oom_kill")
-            return value;
-    return 0;
-}
 
 // A judge that is at fault itself ends by SIGSEGV, SIGABRT or the like; these come from somebody else.
 bool is_deed_of_others(const judge::Ended& how) {
@@ -121,7 +111,7 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
     request.share_error = true;
     auto [seed_end, seed] = judge::make_pipe();
     request.input = std::move(seed_end);
-    const long long kills = kills_for_memory();
+    const long long kills = ipc::kills_for_memory();
     judge::Process process = judge::Process::start(std::move(request));
     const std::string seed_line = hex(seed_for(std::stoull(options.seed, nullptr, 16), info.name)) + "\n";
     seed.write(seed_line.data(), seed_line.size());
@@ -167,7 +157,7 @@ Played play(const Options& options, const CaseInfo& info, double longest_seconds
         }
     if (judge::interrupted())
         return no_result("interrupted");
-    if (over && is_deed_of_others(how) && kills_for_memory() == kills)
+    if (over && is_deed_of_others(how) && ipc::kills_for_memory() == kills)
         return lost("the program ended its judge (" + how.text() + ")");
     if (stopped >= 10)
         return lost("the program stopped its judge");

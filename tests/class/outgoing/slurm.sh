@@ -1,10 +1,12 @@
 #!/bin/bash
-# slurm.sh COURSE: a Slurm of its own on this machine, a controller and three nodes. A class is graded by it, is interrupted,
-# goes on, and loses a node on the way; it has to come out as the local engine grades it.
+# slurm.sh COURSE [SUBMISSIONS]: a Slurm of its own on this machine, a controller and three nodes. A class (of 12, or of as
+# many as are said) is graded by it, is interrupted, goes on, and loses a node on the way; it has to come out as the local
+# engine grades it.
 # Exit codes: 0 it does; 1 it does not; 77 there is no Slurm here (Debian: slurm-wlm munge), or no root to run it.
 set -u
 
 course=$(readlink -f -- "$1")
+submissions=${2:-12}
 root=$(readlink -f -- "$(dirname -- "${BASH_SOURCE[0]}")/../../..")
 export COURSE_ROOT=$root
 unset SLURM_CONF
@@ -81,6 +83,7 @@ SelectTypeParameters=CR_Core
 SchedulerType=sched/builtin
 ReturnToService=2
 SlurmdTimeout=3
+MinJobAge=86400
 SlurmdParameters=config_overrides
 MpiDefault=none
 NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 1)) CPUs=1 State=UNKNOWN
@@ -110,19 +113,23 @@ all_idle() { [ "$(sinfo -h -o '%t %D' 2>/dev/null)" = 'idle 3' ]; }
 hand_in() { # STUDENT FILE
     mkdir -p "$work/in/$1/labs/01-anonymous-pipes" && cp "$2" "$work/in/$1/labs/01-anonymous-pipes/posix.cpp"
 }
+# One of each kind after the other, until the class is full.
 make_class() {
-    solution="$root/solutions/01-anonymous-pipes/posix.cpp"
-    tests="$root/tests/01-anonymous-pipes"
-    for i in 1 2 3; do hand_in "solution$i" "$solution"; done
-    hand_in starter "$root/labs/01-anonymous-pipes/.starter/posix.cpp"
-    for alternative in "$tests"/alternatives/posix/*.cpp; do hand_in "alternative-$(basename "$alternative" .cpp)" "$alternative"; done
+    local solution="$root/solutions/01-anonymous-pipes/posix.cpp" tests="$root/tests/01-anonymous-pipes" samples="$work/samples" kinds i
+    mkdir "$samples" "$work/in"
+    cp "$solution" "$samples/solution"
+    cp "$root/labs/01-anonymous-pipes/.starter/posix.cpp" "$samples/starter"
+    for alternative in "$tests"/alternatives/posix/*.cpp; do cp "$alternative" "$samples/alternative-$(basename "$alternative" .cpp)"; done
     # Such as show themselves in the same cases every time.
     for mistake in death-by-signal-lost exec-failure-lost exit-code-lost; do
-        patch --quiet --fuzz=0 -o "$work/mistake.cpp" "$solution" "$tests/mistakes/posix/$mistake.patch" && hand_in "mistake-$mistake" "$work/mistake.cpp"
+        patch --quiet --fuzz=0 -o "$samples/mistake-$mistake" "$solution" "$tests/mistakes/posix/$mistake.patch" || return 1
     done
-    echo 'int main( {' >"$work/broken.cpp"
-    hand_in broken "$work/broken.cpp"
-    mkdir "$work/in/nothing"
+    echo 'int main( {' >"$samples/broken"
+    kinds=("$samples"/* nothing)
+    for ((i = 0; i < submissions; ++i)); do
+        local kind=${kinds[i % ${#kinds[@]}]}
+        if [ "$kind" = nothing ]; then mkdir "$work/in/nothing-$i"; else hand_in "${kind##*/}-$i" "$kind"; fi
+    done
 }
 
 grade() { "$course" class grade "$work/in" --lab 01 --seed 4711 "$@"; }
@@ -150,7 +157,7 @@ PYTHON
 PATH=/nonexistent "$course" class grade / --out "$work/none" --engine slurm >"$work/said" 2>&1
 [ $? -eq 4 ] && grep -q 'sbatch is not installed' "$work/said" || complain "without sbatch: $(cat "$work/said")"
 
-make_class
+make_class || { complain 'a patch does not fit its solution'; exit 1; }
 start_slurm || { tail -n 5 "$work"/*.out; complain 'Slurm does not start'; exit 1; }
 echo "Slurm runs with three nodes after $SECONDS s; $(ls "$work/in" | wc -l) submissions"
 
@@ -175,6 +182,7 @@ echo "interrupted with $(results) results at $SECONDS s"
 # A node dies with all that runs on it, and its task runs elsewhere.
 "$course" class grade "$work/in" "${slurm_options[@]}" --slurm-option=--time=10 --slurm-option=--partition=teaching >"$work/said" 2>&1 &
 grader=$!
+until_true $((60 + 6 * submissions)) has_results $((submissions / 4)) || complain "no results from Slurm: $(cat "$work/said")"
 until_true 60 node_works n2 || complain "node n2 got nothing to do: $(cat "$work/said")"
 tasks=$(ours SLURMD_NODENAME=n2)
 steps=$(for task in $tasks; do parent_of "$task"; done | sort -un)
