@@ -68,7 +68,7 @@ private:
             if (!options_.json.empty() && options_.json != "-")
                 write_file(options_.json, judged.json + "\n");
             text_ = options_.json == "-" ? judged.json + "\n"
-                                         : verdict_text_short(repository_, task_.lab, task_.track, judged.verdict, style()) + summary(source);
+                                         : verdict_text_short(repository_, task_.lab, task_.track, judged.verdict, style(), terminal_height()) + summary(source);
             remember(repository_, task_, judged.verdict, source);
         } catch (const DoesNotCompile& error) {
             text_ = fmt::format("{} does not compile:\n\n{}", task_.judging.source, error.what());
@@ -78,7 +78,7 @@ private:
             text_ = fmt::format("{}\n", error.what());
         }
         const double seconds = std::chrono::duration<double>(clock::now() - saved).count();
-        text_ += fmt::format("\n{}{:.2f} s from save to verdict. Waiting for the next save of {}{}\n", style().dim, seconds, task_.judging.source, style().off);
+        text_ += fmt::format("\n{}{}{}\n", style().dim, wrapped(fmt::format("{:.2f} s from save to verdict. Waiting for the next save of {}", seconds, task_.judging.source), terminal_width(), 0), style().off);
         page(text_);
     }
 
