@@ -8,7 +8,7 @@ document.addEventListener("DOMContentLoaded", () => {
     set("#side-nav", { role: "navigation", "aria-label": "Pages" });
     set("#main-nav", { role: "navigation", "aria-label": "Menu" });
     // What is wider than a phone is scrolled, and a keyboard can only scroll what it can reach.
-    set("div.memproto, div.fragment, pre.fragment, td.memItemRight, td.memTemplItemRight, table.params tbody, table.exception tbody, table.retval tbody, table.fieldtable tbody", { tabindex: "0" });
+    set("div.memproto, div.memdoc tbody, div.contents > table tbody, div.textblock > table tbody, div.fragment, pre.fragment, td.memItemRight, td.memTemplItemRight", { tabindex: "0" });
     
 
     // The menu and the switch for light and dark are made when the page is there.
