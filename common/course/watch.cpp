@@ -78,7 +78,7 @@ private:
             text_ = fmt::format("{}\n", error.what());
         }
         const double seconds = std::chrono::duration<double>(clock::now() - saved).count();
-        text_ += fmt::format("\n{}{:.2f} s from save to verdict. Waiting for the next save of {}{}\n", style().dim, seconds, task_.judging.source, style().off);
+        text_ += fmt::format("\n{}{}{}\n", style().dim, wrapped(fmt::format("{:.2f} s from save to verdict. Waiting for the next save of {}", seconds, task_.judging.source), terminal_width(), 0), style().off);
         page(text_);
     }
 
