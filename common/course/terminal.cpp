@@ -122,6 +122,11 @@ std::size_t terminal_width() {
     return 100;
 }
 
+std::size_t terminal_height() {
+    winsize size{};
+    return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
+}
+
 bool is_narrow() {
     return terminal_width() < 72;
 }

@@ -33,6 +33,9 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
 /// The terminal's width, or 100 where there is none.
 std::size_t terminal_width();
 
+/// The terminal's lines, or 0 where there is none.
+std::size_t terminal_height();
+
 /// Whether the terminal is too narrow for columns: then one field a line reads better.
 bool is_narrow();
 

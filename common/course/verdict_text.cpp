@@ -148,6 +148,31 @@ std::string heading(const Lab& lab, Track track, const Verdict& verdict, const S
                        visible(verdict.source));
 }
 
+std::size_t lines_of(const std::string& text) { return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')); }
+
+// "passed  1.1 to 1.15, 1.17": a line for each outcome that there is.
+std::string names_by_outcome(const Verdict& verdict, const Style& style) {
+    std::string text;
+    for (const CaseOutcome outcome : {CaseOutcome::failed, CaseOutcome::judge_error, CaseOutcome::not_attempted, CaseOutcome::unavailable_here, CaseOutcome::passed}) {
+        std::string names;
+        const std::vector<CaseVerdict>& all = verdict.cases;
+        for (std::size_t first = 0; first < all.size(); ++first) {
+            if (all[first].outcome != outcome)
+                continue;
+            std::size_t last = first;
+            while (last + 1 < all.size() && all[last + 1].outcome == outcome)
+                ++last;
+            names += (names.empty() ? "" : ", ") + visible(all[first].name);
+            if (last > first)
+                names += (last == first + 1 ? ", " : " to ") + visible(all[last].name);
+            first = last;
+        }
+        if (!names.empty())
+            text += labelled(words_for(outcome), names, 2, 18, style);
+    }
+    return text;
+}
+
 }  // namespace
 
 FirstTask first_task(const std::string& source) {
@@ -215,15 +240,18 @@ std::string verdict_text(const Repository& repository, const Lab& lab, Track tra
 }
 
 std::string verdict_text_short(const Repository& repository, const Lab& lab, Track track,
-                               const Verdict& verdict, const Style& style) {
+                               const Verdict& verdict, const Style& style, std::size_t rows) {
     std::string text = heading(lab, track, verdict, style) + "\n";
     const CaseVerdict* first = next_case(verdict);
     SaidOnce said;
     if (first && first->outcome == CaseOutcome::failed)
         text += case_line(verdict, *first, style) + details(repository, lab, track, *first, style, said) + "\n";
+    std::string titles;
     for (const CaseVerdict& each : verdict.cases)
-        text += case_line(verdict, each, style);
-    return text;
+        titles += case_line(verdict, each, style);
+    constexpr std::size_t below = 9;  // points, what is next, keys
+    const bool too_long = rows > 0 && lines_of(text) + lines_of(titles) + below > rows;
+    return text + (too_long ? names_by_outcome(verdict, style) : titles);
 }
 
 std::string summary_text(const Repository& repository, const Lab& lab, Track track, const Verdict& verdict,

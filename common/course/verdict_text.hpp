@@ -24,8 +24,10 @@ std::string verdict_text(const Repository& repository, const Lab& lab, Track tra
                          const Style& style);
 
 /// The same for `watch`: the first failure in full on top, then one line a case.
+/// @param rows  how many lines may be seen at once, 0 for any number: where there are more, the cases are named without
+///              their titles, for the failure must not scroll away
 std::string verdict_text_short(const Repository& repository, const Lab& lab, Track track,
-                               const Verdict& verdict, const Style& style);
+                               const Verdict& verdict, const Style& style, std::size_t rows = 0);
 
 /// "35/100 points", and what to do next.
 /// @param source  the student's file, for the first task of an untouched starter; empty for a solution

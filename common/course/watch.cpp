@@ -68,7 +68,7 @@ private:
             if (!options_.json.empty() && options_.json != "-")
                 write_file(options_.json, judged.json + "\n");
             text_ = options_.json == "-" ? judged.json + "\n"
-                                         : verdict_text_short(repository_, task_.lab, task_.track, judged.verdict, style()) + summary(source);
+                                         : verdict_text_short(repository_, task_.lab, task_.track, judged.verdict, style(), terminal_height()) + summary(source);
             remember(repository_, task_, judged.verdict, source);
         } catch (const DoesNotCompile& error) {
             text_ = fmt::format("{} does not compile:\n\n{}", task_.judging.source, error.what());

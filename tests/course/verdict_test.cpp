@@ -124,6 +124,21 @@ TEST_CASE("a failure says everything that helps, in terminal-proof text") {
     CHECK(has(brief, "waiting    lab-01"));
 }
 
+TEST_CASE("in a low terminal the first failure stays in sight") {
+    const TemporaryFolder folder;
+    const Repository repository = folder.repository();
+    std::vector<CaseVerdict> cases;
+    for (int number = 1; number <= 20; ++number)
+        cases.push_back(one("1." + std::to_string(number), number == 16 ? CaseOutcome::failed : number < 3 ? CaseOutcome::not_attempted : CaseOutcome::passed, 5));
+    const Verdict verdict = verdict_of(cases);
+    const Lab lab = repository.lab_named("01");
+    const std::string low = verdict_text_short(repository, lab, Track::posix, verdict, {}, 24);
+    CHECK(has(low, "1.3 to 1.15, 1.17 to 1.20"));
+    CHECK(has(low, "1.1, 1.2\n"));
+    CHECK(std::count(low.begin(), low.end(), '\n') < 15);
+    CHECK(has(verdict_text_short(repository, lab, Track::posix, verdict, {}, 80), "passed         1.20"));
+}
+
 TEST_CASE("what is to be read is what the named mistake is about, or else the case's section") {
     const TemporaryFolder folder;
     const Repository repository = folder.repository();
