@@ -106,7 +106,8 @@ Isolation isolation_for(const ClassOptions& options) {
     if (!options.require.empty() && level < isolation_named(options.require))
         throw Failure(exit_code::machine, fmt::format("--require {}: the strongest isolation here is '{}'; {}", options.require, name_of(level), obstacle));
     if (level != Isolation::namespaces)
-        fmt::print(stderr, "course: isolation is only '{}' here{}{}. Whoever is graded could reach this user's files, or other submissions\n", name_of(level), obstacle.empty() ? "" : ": ", obstacle);
+        fmt::print(stderr, "course: isolation is only '{}' here{}{}. {}\n", name_of(level), obstacle.empty() ? "" : ": ", obstacle,
+                   level == Isolation::user ? "Whoever is graded has this machine's network and /tmp, and can read what every user can" : "Whoever is graded could reach this user's files, or other submissions");
     return level;
 }
 
