@@ -24,7 +24,7 @@ struct TestOptions {
     bool quick = false;               ///< 5 repeats, no sanitizers
     int repeats = 20;
     int mistakes = 0;  ///< if positive: nothing but the mistakes, each judged so often
-    int minutes = 14;  ///< over the whole course: what then is still to be built or repeated is left out, and said
+    int minutes = 17;  ///< over the whole course: what then is still to be built or repeated is left out, and said
 };
 
 /// What is wrong with the words of a `./course trace` command line, before CLI11 takes the -- out of it; empty if nothing is.

@@ -267,9 +267,9 @@ Seen watch(Process& process, Failure& why) {
 
 void Subject::idles(const Mistake& if_ended, const Mistake& if_busy) {
     Failure why;
-    Seen seen = Seen::waking;
+    Seen seen = Seen::busy;
     // It may still be on its way to where it waits: that excuses it twice.
-    for (int times = 0; times < 3 && seen == Seen::waking; ++times)
+    for (int times = 0; times < 3 && (seen == Seen::busy || seen == Seen::waking); ++times)
         seen = watch(state_->process, why);
     Stage stage(state_->stage);
     if (seen == Seen::ended)
