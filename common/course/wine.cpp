@@ -41,8 +41,10 @@ WineFolders::WineFolders(unsigned count) {
 
 WineFolders::~WineFolders() {
     for (const fs::path& folder : folders_)
-        if (fs::exists(folder) && (first_is_ours_ || folder != wine_folder()))
+        if (fs::exists(folder) && (first_is_ours_ || folder != wine_folder())) {
             wineserver(folder, "-k -w");
+            end_adopted("wine", "WINEPREFIX=" + folder.string());  // who had not yet made itself known to the server
+        }
 }
 
 WineFolders::Lease::Lease(WineFolders& folders) : folders_(folders) {
