@@ -9,7 +9,6 @@ document.addEventListener("DOMContentLoaded", () => {
     set("#main-nav", { role: "navigation", "aria-label": "Menu" });
     // What is wider than a phone is scrolled, and a keyboard can only scroll what it can reach.
     set("div.memproto, div.memdoc tbody, div.contents > table tbody, div.textblock > table tbody, div.fragment, pre.fragment, td.memItemRight, td.memTemplItemRight", { tabindex: "0" });
-    
 
     // The menu and the switch for light and dark are made when the page is there.
     $(() => $(() => setTimeout(() => {

@@ -119,7 +119,7 @@ public:
     /// Its whole standard error contains this.
     void complains(std::string_view about, const Mistake& otherwise = {});
 
-    /// While it waits for somebody it uses no processor: watched for a tenth of a second.
+    /// While it waits for somebody it uses no processor: watched until it is seen to wait, a tenth of a second as a rule.
     void idles() { idles("", "busy-waiting"); }
     void idles(const Mistake& otherwise) { idles(otherwise, otherwise); }
     void idles(const Mistake& if_ended, const Mistake& if_busy);
