@@ -271,7 +271,7 @@ int grade_pass(const Repository& repository, const ClassOptions& options, ClassP
     CourseFile course(out, course_version(repository), pass.isolation);
     if (std::find(tracks.begin(), tracks.end(), Track::win32) != tracks.end())
         make_wine_folder(repository);
-    const unsigned jobs = options.jobs ? options.jobs : processors();
+    const unsigned jobs = options.jobs ? options.jobs : processors() + 1;  // a judge waits for a good part of its time
     Grader grader(repository, level, options.seed, fmt::format("{}-{}", grader_name(out), pass.place), jobs);
     try_all(grader, recipes, course, jobs);
     if (!pass.is_part())

@@ -187,8 +187,15 @@ fs::path Grader::given(const Recipe& recipe, const std::string& program) {
     const fs::path built = repository_ / program_of(preset_of(recipe.track), program), copy = judges_->path / built.filename();
     const std::lock_guard lock(mutex_);
     if (!fs::exists(copy)) {
-        fs::copy_file(built, copy);
-        fs::permissions(copy, fs::perms(program == "puppet" || recipe.track == Track::win32 ? 0555 : 0111));
+        // Written by a process of its own: a descriptor open for writing here would be in what another thread starts at that
+        // moment, until its execve, and for so long the copy is "Text file busy".
+        const bool is_read = program == "puppet" || recipe.track == Track::win32;
+        const Outcome copied = run({{"install", "-m", is_read ? "0555" : "0111", built.string(), copy.string()}, {}, std::chrono::minutes(2), {}});
+        if (copied.code != 0) {
+            std::error_code ignored;
+            fs::remove(copy, ignored);
+            throw Failure(exit_code::machine, fmt::format("cannot copy {}: {}", built.string(), end_of(copied)));
+        }
     }
     return copy;
 }
@@ -229,10 +236,18 @@ int Grader::trial(const Recipe& recipe) {
         throw fails(result.value("why", ""));
     if (result.value("points", 0) != 0)
         throw fails("it earned points");
+    const std::lock_guard lock(mutex_);
+    starters_[recipe.version] = {*source, result};
     return result.value("max_points", 0);
 }
 
 json Grader::grade(const Recipe& recipe, const std::string& source) {
+    {
+        // Who hands in all labs at once has begun with few: what is the starter still, byte by byte, has been judged.
+        const std::lock_guard lock(mutex_);
+        if (const auto known = starters_.find(recipe.version); known != starters_.end() && known->second.first == source)
+            return known->second.second;
+    }
     const Lease lease(*this);
     return grade_in(recipe, source, lease.slot(), false);
 }
@@ -294,6 +309,16 @@ Box Grader::box_in(const Slot& slot, unsigned long long memory_bytes, unsigned p
     return box;
 }
 
+namespace {
+
+// gold needs half of the time that GNU ld does, and makes the same program.
+std::string with_fastest_linker(const Recipe& recipe) {
+    static const bool has_gold = !find_program("ld.gold").empty();
+    return recipe.track == Track::posix && has_gold ? std::regex_replace(recipe.link, std::regex(R"( -o )"), " -fuse-ld=gold -o ") : recipe.link;
+}
+
+}  // namespace
+
 // The box has the toolchain, common/ipc, the lab's headers, what is linked in, and this one source: no judge, no
 // solution, no other submission, at compile time either.
 Outcome Grader::compile(const Recipe& recipe, const fs::path& scratch, const Slot& slot) {
@@ -306,7 +331,7 @@ Outcome Grader::compile(const Recipe& recipe, const fs::path& scratch, const Slo
     box.directory = build_folder;
     if (level_ != Isolation::namespaces) {
         // The same commands, with the names of files as they are here.
-        std::string compile_line = recipe.compile, link_line = recipe.link;
+        std::string compile_line = recipe.compile, link_line = with_fastest_linker(recipe);
         const std::string object = (scratch / "out/source.o").string();
         compile_line = std::regex_replace(compile_line, std::regex(R"( -MD -MT \S+ -MF \S+)"), "");
         compile_line = std::regex_replace(compile_line, std::regex(R"( -o \S+ -c \S+)"), " -o " + object + " -c " + (scratch / "source.cpp").string());
@@ -331,7 +356,7 @@ Outcome Grader::compile(const Recipe& recipe, const fs::path& scratch, const Slo
         // In a subshell, or the shell's own complaint, that it can start no process, would be lost as well.
         compile_line = fmt::format("{{ ({} -w -include /course/headers/usual.hpp) 2>/dev/null || {}; }}", recipe.compile, recipe.compile);
     }
-    return run(boxed(box, {"/bin/sh", "-c", fmt::format("{} && {} && cp bin/{} /out/program", compile_line, recipe.link, program)}));
+    return run(boxed(box, {"/bin/sh", "-c", fmt::format("{} && {} && cp bin/{} /out/program", compile_line, with_fastest_linker(recipe), program)}));
 }
 
 // The judge and its subject, and nothing else of the course.

@@ -6,6 +6,7 @@
 #include "class_intake.hpp"
 #include "class_sandbox.hpp"
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -71,6 +72,7 @@ private:
     std::unique_ptr<Scratch> judges_;
     std::vector<std::unique_ptr<Slot>> slots_;
     std::vector<Slot*> free_;
+    std::map<std::string, std::pair<std::string, nlohmann::json>> starters_;  ///< by the recipe's version: the starter, and its result
     std::mutex mutex_, headers_mutex_;
     std::condition_variable freed_;
 };

@@ -114,7 +114,7 @@ public:
 
     Intake result() {
         if (intake_.files.empty())
-            refuse(fmt::format("it has none of the files asked for (labs/{}/posix.cpp …)", labs_.empty() ? "NN-name" : labs_[0].name));
+            refuse(fmt::format("it has none of the files asked for (labs/{}/posix.cpp, win32.cpp)", labs_.empty() ? "NN-name" : labs_[0].name));
         std::sort(intake_.files.begin(), intake_.files.end(), [](const TakenFile& a, const TakenFile& b) { return std::pair(a.lab.name, a.track) < std::pair(b.lab.name, b.track); });
         return std::move(intake_);
     }

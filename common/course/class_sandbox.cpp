@@ -7,12 +7,15 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
 #include <poll.h>
 #include <sstream>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -183,6 +186,39 @@ Isolation strongest_isolation(std::string& why_not_stronger) {
     return is_root() ? Isolation::user : Isolation::none;
 }
 
+namespace {
+
+// A group and its lock. Who has the lock is alive: the kernel gives it back with the last descriptor. Empty if there is no group
+// to be had here.
+ipc::unique_file take_group(const fs::path& folder) {
+    for (;;) {
+        std::error_code error;
+        fs::create_directory(folder, error);
+        ipc::unique_file lock(error ? -1 : ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!lock && errno == ENOENT && !error)
+            continue;  // another grader took it for a leftover before it was locked
+        struct stat locked {}, named {};
+        if (!lock || ::flock(lock.get(), LOCK_EX) != 0 || ::fstat(lock.get(), &locked) != 0)
+            return {};
+        if (::stat(folder.c_str(), &named) == 0 && named.st_ino == locked.st_ino)
+            return lock;
+    }
+}
+
+// A grader that was killed for good cannot do it itself.
+void remove_leftovers(const fs::path& tree) {
+    std::error_code ignored;
+    for (const fs::directory_entry& entry : fs::directory_iterator(tree, ignored)) {
+        if (!entry.path().filename().string().starts_with("course-class-"))
+            continue;
+        const ipc::unique_file lock(::open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0)
+            ::rmdir(entry.path().c_str());  // refused as long as a process is in it
+    }
+}
+
+}  // namespace
+
 ControlGroups::ControlGroups(const std::string& name) {
     if (!is_root())
         return;
@@ -191,13 +227,15 @@ ControlGroups::ControlGroups(const std::string& name) {
         if (tree.empty())
             continue;
         const fs::path folder = tree / name;
-        std::error_code error;
-        fs::create_directory(folder, error);
-        if (error)
-            continue;
-        (controller == std::string("memory") ? memory_ : processes_) = folder;
-        if (std::find(folders_.begin(), folders_.end(), folder) == folders_.end())
+        if (std::find(folders_.begin(), folders_.end(), folder) == folders_.end()) {
+            remove_leftovers(tree);
+            ipc::unique_file lock = take_group(folder);
+            if (!lock)
+                continue;
+            locks_.push_back(std::move(lock));
             folders_.push_back(folder);
+        }
+        (controller == std::string("memory") ? memory_ : processes_) = folder;
     }
     // Half of it would be no limit that anybody could rely on.
     if (memory_.empty() || processes_.empty()) {
@@ -229,8 +267,11 @@ Command boxed(const Box& box, const std::vector<std::string>& command) {
     append(whole.arguments, within_groups(box));
     if (box.level == Isolation::namespaces) {
         append(whole.arguments, walls(box));
-        if (is_root())
+        if (is_root()) {
             append(whole.arguments, as_another_user(box));
+            // bwrap has asked for this, and the kernel has forgotten it with the user: see prctl(2).
+            append(whole.arguments, {"--pdeathsig", "KILL"});
+        }
         append(whole.arguments, limits(box));
     } else {
         whole.directory = box.directory;

@@ -51,7 +51,7 @@ Isolation strongest_isolation(std::string& why_not_stronger);
 /// where the controllers are to be had; elsewhere there are the limits on each process, and `works()` is false.
 class ControlGroups {
 public:
-    /// @param name  of this machine's groups no other has it; groups left by an earlier grader of that name are taken over
+    /// @param name  of this machine's groups no other has it; a group left by an earlier grader of that name is taken over
     explicit ControlGroups(const std::string& name);
     ~ControlGroups();
     ControlGroups(const ControlGroups&) = delete;
@@ -63,6 +63,7 @@ public:
 
 private:
     std::vector<std::filesystem::path> folders_;
+    std::vector<ipc::unique_file> locks_;  ///< a group that nobody has locked was left behind, and any grader removes it
     std::filesystem::path memory_, processes_;
 };
 

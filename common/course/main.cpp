@@ -147,7 +147,7 @@ int run(int argc, char** argv) {
         ->allow_extra_args(false);
     sub->add_option("--isolation", grading_class.isolation, "namespaces, user or none (default: the strongest to be had)");
     sub->add_option("--require", grading_class.require, "fail unless the isolation is at least this");
-    sub->add_option("--jobs", grading_class.jobs, "submissions graded at once (default: one a processor)")->check(CLI::Range(1, 256));
+    sub->add_option("--jobs", grading_class.jobs, "submissions graded at once (default: one more than processors)")->check(CLI::Range(1, 256));
     sub->add_option("--seed", grading_class.seed, "the same random payloads for everybody");
     sub->add_flag("--again", grading_class.again, "grade also what has not changed");
     sub->add_option("--engine", grading_class.engine, "local: on this machine; slurm: on a cluster, as an array of jobs")
