@@ -41,9 +41,15 @@ CASE("6.20 a timeout runs on a clock that nobody can set" * points(3) * section(
     for (const std::vector<std::string>& words : {std::vector<std::string>{"try", lock, "--timeout", "200"}, {"try", permits, "--permits", "1", "--timeout", "200"},
                                                   {"wait", stage.name("event"), "--timeout", "200"}}) {
         Subject waiter = stage.start(words);
-        while (!waiter.process().wait(Deadline::in(milliseconds(5))))
-            stage.require(!waits_by_the_wall_clock(static_cast<pid_t>(waiter.process().id())),
-                          {"it waits for a moment on the monotonic clock", "it waits in futex() with FUTEX_CLOCK_REALTIME: until a time of day", "", "", "wall-clock"});
+        stage.await([&](Deadline deadline) {
+            while (!deadline.expired()) {
+                if (waiter.process().wait(Deadline::in(milliseconds(5))))
+                    return true;
+                stage.require(!waits_by_the_wall_clock(static_cast<pid_t>(waiter.process().id())),
+                              {"it waits for a moment on the monotonic clock", "it waits in futex() with FUTEX_CLOCK_REALTIME: until a time of day", "", "", "wall-clock"});
+            }
+            return false;
+        }, "it gives up when the time is over", "timeout-not-seen");
         ends_with(stage, waiter, time_over, "it gives up when the time is over", "");
     }
     lets_go(owner);
