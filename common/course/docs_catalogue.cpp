@@ -39,9 +39,21 @@ std::string decorators_at(const std::string& source, std::size_t from) {
     return source.substr(from);
 }
 
+// What a case earns on posix and on win32: "4", "by_track(4, 6)", "posix ? 4 : 6", "windows ? 6 : 4".
+std::pair<int, int> points_in(const std::string& argument) {
+    static const std::regex one(R"(\d+)"), two(R"((?:\w+\(|(posix|windows) \? )(\d+)(?:, | : )(\d+))");
+    std::smatch part;
+    if (std::regex_match(argument, one))
+        return {std::stoi(argument), std::stoi(argument)};
+    if (!std::regex_match(argument, part, two))
+        return {0, 0};
+    const std::pair found(std::stoi(part[2]), std::stoi(part[3]));
+    return part[1] == "windows" ? std::pair(found.second, found.first) : found;
+}
+
 void read_cases(const std::string& source, bool posix, bool win32, std::vector<Case>& cases) {
     static const std::regex start(R"-(\b(EXERCISE|CASE)\("((?:[^"\\]|\\.)*)")-");
-    static const std::regex points(R"(\bpoints\((\d+)\))"), section(R"-(\bsection\("([^"]*)"\))-"),
+    static const std::regex points(R"(\bpoints\((.*?)\)+\s*(?:\*|$))"), section(R"-(\bsection\("([^"]*)"\))-"),
         number(R"((\d+\.\d+) +(.*))");
     std::string exercise;
     for (std::sregex_iterator found(source.begin(), source.end(), start), end; found != end; ++found) {
@@ -50,11 +62,11 @@ void read_cases(const std::string& source, bool posix, bool win32, std::vector<C
         if ((*found)[1] == "EXERCISE") {
             exercise = words;
         } else if (std::regex_match(words, part, number)) {
-            Case each{part[1], part[2], exercise, "", 0, posix, win32, false};
+            Case each{part[1], part[2], exercise, "", 0, 0, posix, win32, false};
             const std::string decorators =
                 decorators_at(source, static_cast<std::size_t>(found->position() + found->length()));
             if (std::regex_search(decorators, part, points))
-                each.points = std::stoi(part[1]);
+                std::tie(each.points_posix, each.points_win32) = points_in(part[1]);
             if (std::regex_search(decorators, part, section))
                 each.section = part[1];
             each.windows_only = decorators.find("windows_only(") != std::string::npos;
@@ -177,18 +189,19 @@ std::string entry_text(const Entry& entry, const Lab& lab, const std::vector<Cas
 
 std::vector<Case> cases_of(const Repository& repository, const Lab& lab) {
     std::vector<Case> cases;
-    for (const auto& [name, posix, win32] : {std::tuple{"judge.cpp", true, true},
-                                             {"judge_posix.cpp", true, false},
-                                             {"judge_win32.cpp", false, true}})
-        if (const auto source = read_file(repository / "tests" / lab.name / name))
-            read_cases(*source, posix, win32, cases);
+    std::error_code ignored;
+    for (const fs::directory_entry& entry : fs::directory_iterator(repository / "tests" / lab.name, ignored)) {
+        const std::string name = entry.path().filename().string();
+        if (entry.path().extension() == ".cpp")
+            read_cases(read_file(entry.path()).value_or(""), !name.ends_with("_win32.cpp"), !name.ends_with("_posix.cpp"), cases);
+    }
     if (cases.empty())
         throw Failure(
             exit_code::usage,
-            fmt::format("tests/{}/judge.cpp has no line of the form CASE(\"1.1 …\" that the site could list",
+            fmt::format("no file in tests/{} has a line of the form CASE(\"1.1 …\" that the site could list",
                         lab.name));
     std::stable_sort(cases.begin(), cases.end(),
-                     [](const Case& a, const Case& b) { return order_of(a) < order_of(b); });
+                     [](const Case& a, const Case& b) { return std::pair(order_of(a), !a.posix) < std::pair(order_of(b), !b.posix); });
     return cases;
 }
 
@@ -201,7 +214,10 @@ std::string case_row(const Case& each) {
     if (each.windows_only)
         where = " *(on Windows only; unavailable under Wine)*";
     const std::string title = markdown_escaped(each.title);
-    return fmt::format("| {} | {} | {}{} |\n", each.name, each.points,
+    std::string points = std::to_string(each.posix ? each.points_posix : each.points_win32);
+    if (each.posix && each.win32 && each.points_posix != each.points_win32)
+        points += fmt::format(" (win32: {})", each.points_win32);
+    return fmt::format("| {} | {} | {}{} |\n", each.name, points,
                        each.section.empty() ? title : fmt::format("[{}](#{})", title, each.section), where);
 }
 

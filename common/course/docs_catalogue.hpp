@@ -17,7 +17,7 @@ struct Case {
     std::string title;     ///< "capture ends when the last write end is closed"
     std::string exercise;  ///< "Exercise 1: capture"
     std::string section;   ///< the anchor in the handout
-    int points = 0;
+    int points_posix = 0, points_win32 = 0;
     bool posix = false, win32 = false, windows_only = false;
 };
 

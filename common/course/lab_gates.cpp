@@ -2,6 +2,7 @@
 
 #include "build.hpp"
 #include "compile_command.hpp"
+#include "docs_catalogue.hpp"
 #include "failure.hpp"
 #include "files.hpp"
 #include "judge_client.hpp"
@@ -213,9 +214,27 @@ private:
                });
     }
 
+    // The site reads the judge's source, so that it can be built without a compiler.
+    std::string differences_on_the_site(const Verdict& judges) {
+        std::vector<site::Case> listed = site::cases_of(run_.repository, lab_);
+        std::erase_if(listed, [&](const site::Case& each) { return !(track_ == Track::posix ? each.posix : each.win32); });
+        std::string wrong;
+        for (const CaseVerdict& each : judges.cases) {
+            const auto found = std::find_if(listed.begin(), listed.end(), [&](const site::Case& other) { return other.name == each.name; });
+            if (found == listed.end())
+                wrong += fmt::format("{} is not in the site's table of cases\n", each.name);
+            else if (const int points = track_ == Track::posix ? found->points_posix : found->points_win32;
+                     points != each.max_points || found->title != each.title || found->section != each.section)
+                wrong += fmt::format("{} is listed on the site as '{}', {} points, section {}\n", each.name, found->title, points, found->section);
+        }
+        if (listed.size() > judges.cases.size())
+            wrong += fmt::format("the site lists {} cases, and the judge has {}\n", listed.size(), judges.cases.size());
+        return wrong;
+    }
+
     void check_cases() {
         const std::string check =
-            "the cases make 100 points, with hints, and with handout sections that exist";
+            "the cases make 100 points, with hints, with handout sections that exist, and as the site lists them";
         attempt(check, [&] {
             const Verdict cases = list_cases(run_.repository, lab_, track_);
             const std::vector<std::string> anchors =
@@ -232,6 +251,7 @@ private:
             }
             if (points != lab_points)
                 wrong += fmt::format("the points make {}\n", points);
+            wrong += differences_on_the_site(cases);
             return run_.report.result(wrong.empty(), where_, check, wrong);
         });
     }
