@@ -2,7 +2,7 @@
 
 /// @file
 /// The other processes of lab 08, as the judge plays them: a service manager and clients, made of raw system calls, in
-/// judge_posix.cpp and judge_win32.cpp.
+/// peers_posix.cpp and peers_win32.cpp.
 ///
 /// Every call waits until it is done, bounded by the stage; `otherwise` names the mistake that explains why it is not.
 

@@ -193,4 +193,44 @@ inline Subject watch(Stage& stage, const Worker& worker, const std::vector<std::
     return lab;
 }
 
+constexpr std::uint32_t failure = 1, wrong_usage = 2;
+
+inline std::string now_and_here(const std::string& posix, const std::string& win32) { return windows ? win32 : posix; }
+
+/// Tried, and refused with this exit code and words that say why.
+inline void refuses(Stage& stage, const std::vector<std::string>& words, std::uint32_t code, const std::string& about, const std::string& input = {}) {
+    Subject lab = stage.start(words);
+    lab.feed(input);
+    lab.close_input();
+    lab.exits(code);
+    lab.complains(about);
+    lab.prints("");
+}
+
+/// Until it has read all that it was given, and waits for more.
+inline void settles(Stage& stage, Subject& lab, std::size_t given) {
+    std::string before;
+    stage.await([&](Deadline deadline) {
+        while (!deadline.expired()) {
+            const std::string now = lab.fed() == given ? lab.process().stillness() : "";
+            if (!now.empty() && (windows || now == before))
+                return true;
+            before = now;
+            if (lab.process().wait(Deadline::in(milliseconds(5))))
+                return true;
+        }
+        return false;
+    }, "it reads all of its input and waits for more", "");
+}
+
+/// Memory, in MiB, by which the lab program grows while it reads `more`.
+inline double growth(Stage& stage, Subject& lab, const std::string& first, const std::string& more) {
+    lab.feed(first);
+    settles(stage, lab, first.size());
+    const double before = resident_mebibytes(lab.process().id());
+    lab.feed(more);
+    settles(stage, lab, first.size() + more.size());
+    return resident_mebibytes(lab.process().id()) - before;
+}
+
 }  // namespace judge
