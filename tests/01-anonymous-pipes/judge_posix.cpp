@@ -2,9 +2,20 @@
 
 #include "shared.hpp"
 
+#include "ipc/handle.hpp"
 #include <csignal>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 using namespace judge;
+
+// The open file that this descriptor of the subject stands for: the same one, flags and all (pidfd_getfd(2)). None where the
+// kernel does not allow that.
+static ipc::unique_file shared_with(Subject& lab, int descriptor) {
+    const ipc::unique_file process(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(lab.process().id()), 0)));
+    return ipc::unique_file(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), descriptor, 0)));
+}
 
 EXERCISE("Exercise 3: filter") {
 
@@ -128,6 +139,22 @@ CASE("1.20 real programs run as they do under a shell" * points(3) * section("wh
     feed.close_input();
     child.exit(0);
     feed.exits(0);
+
+    // Whoever shares the streams with it goes on with them as they were.
+    stage.by_hand("{ lab-01 filter -- true </dev/null; head -c 1M /dev/zero; } | { sleep 1; wc -c; }   # 1048576");
+    Puppet other = stage.puppet();
+    Subject filter = run(stage, verb({"filter"}, other));
+    starts(stage, filter, other);
+    settles(stage, filter);
+    ipc::unique_file shared[] = {shared_with(filter, STDIN_FILENO), shared_with(filter, STDOUT_FILENO)};
+    other.exit(0);
+    filter.ends();
+    for (const ipc::unique_file& each : shared)
+        stage.require(!each || !(::fcntl(each.get(), F_GETFL) & O_NONBLOCK),
+                      {"its standard streams are left as they were", std::string(&each == shared ? "standard input" : "standard output") + " is non-blocking now, also for the shell and for who writes next", "", "", "nonblocking-left-to-the-shell"});
+    shared[0].reset();
+    shared[1].reset();
+    filter.exits(0);
 }
 
 }
