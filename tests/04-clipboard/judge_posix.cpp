@@ -10,7 +10,7 @@ namespace {
 
 class Tool {
 public:
-    Tool(Stage& stage, Desk& desk, std::vector<std::string> command, const std::string& input = {}) : stage_(stage) {
+    Tool(Stage& stage, Desk& desk, std::vector<std::string> command, const std::string& input = {}) : stage_(stage), partners_(desk.state().copying) {
         const std::string program = installed(command[0]);
         if (program.empty())
             stage.unavailable(command[0] + " is not installed here");
@@ -30,7 +30,6 @@ public:
         process_ = Process::start(std::move(request));
         words_ = std::move(words);
     }
-    // While a program starts, the lab program rightly stands still: that is no hang, so only the time counts.
     static Deadline limit(const Stage& stage) {
         return Deadline::in(std::chrono::duration_cast<milliseconds>(milliseconds(15'000) * stage.time_scale()));
     }
@@ -40,8 +39,11 @@ public:
         for (;;) {
             pollfd entry{words_.get(), POLLIN, 0};
             char buffer[64 * 1024];
-            if (::poll(&entry, 1, deadline.poll_ms()) <= 0)
-                stage_.fail({"another program pastes what was copied", "it has got " + std::to_string(all.size()) + " bytes, and waits for more", "", "", ""});
+            if (::poll(&entry, 1, std::min(200, deadline.poll_ms())) <= 0) {
+                if (deadline.expired() || stand_still())
+                    stage_.fail({"another program pastes what was copied", "it has got " + std::to_string(all.size()) + " bytes, and waits for more", "", "", ""});
+                continue;
+            }
             const std::size_t count = words_.read(buffer, sizeof buffer);
             if (count == 0)
                 return all;
@@ -50,9 +52,27 @@ public:
     }
 
 private:
+    // It and the lab programs, for three seconds. One of them alone may wait for another that still starts.
+    bool stand_still() {
+        std::string now = process_->stillness();
+        for (Process* each : partners_) {
+            const std::string its = each->stillness();
+            now = now.empty() || its.empty() ? "" : now + its;
+        }
+        if (now.empty() || now != before_) {
+            before_ = now;
+            since_ = std::chrono::steady_clock::now();
+            return false;
+        }
+        return std::chrono::steady_clock::now() - since_ > std::chrono::seconds(3) * stage_.time_scale();
+    }
+
     Stage& stage_;
+    std::vector<Process*> partners_;
     std::optional<Process> process_;
     Stream words_;
+    std::string before_;
+    std::chrono::steady_clock::time_point since_;
 };
 
 // Another program has copied, when `copies` has made it start.
