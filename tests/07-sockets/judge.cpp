@@ -67,6 +67,7 @@ public:
             const std::size_t count = connection.offer(left_);
             left_.erase(0, count);
             poured_ += count;
+            stage_.require(!connection.is_gone(), {"the server bears with a client that asks more and more", "it has closed the connection after " + std::to_string(poured_) + " bytes of requests", "", "", ""});
             // Nobody announces that a server has stopped reading: if there is no room, and it sleeps all the same, it has.
             if (count > 0 || connection.socket().ready_for(POLLOUT, Deadline::in(milliseconds(20)))) {
                 silent = 0;

@@ -307,6 +307,8 @@ public:
         stage_->require(got_.empty(), {"the end of the connection", judge::shown(got_), "", "", otherwise});
     }
     bool was_reset() const { return reset_; }
+    /// What we send does not get to anybody any more.
+    bool is_gone() const { return gone_; }
 
     void shut() { ::shutdown(socket_.get(), shut_write); }
     void close() { socket_.close(); }

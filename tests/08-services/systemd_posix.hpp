@@ -43,7 +43,8 @@ public:
         request.command.insert(request.command.end(), words.begin(), words.end());
         Process process = Process::start(std::move(request));
         if (!process.wait(Deadline::in(milliseconds(static_cast<long long>(20'000 * stage_.time_scale())))))
-            throw std::runtime_error("a real " + text_of(words) + " does not come back");
+            stage_.fail({text_of(words) + " comes to its end", "systemd has waited for the service for 20 s, and still does", "",
+                         "systemctl is started by the judge, and waits as it would for a person: for READY=1 of the main process, or for the end of the service", ""});
         return {static_cast<int>(process.ended().code), read_text(out), read_text(err)};
     }
 
