@@ -331,8 +331,19 @@ private:
         wrong.cases = mistake.cases;
         wrong.jobs = 1;
         return built(wrong.subject, check) && attempt(check, [&] {
-                   return run_.options.mistakes > 0 ? is_caught_every_time(mistake, wrong) : is_caught_once(mistake, wrong, check);
+                   const bool caught = run_.options.mistakes > 0 ? is_caught_every_time(mistake, wrong) : is_caught_once(mistake, wrong, check);
+                   // For each mistake there are twenty cases that are not about it. Over the whole course that would be hours.
+                   return ((looks_twice() && run_.options.mistakes == 0) || has_verdicts(mistake, wrong)) && caught;
                });
+    }
+
+    // A student with this mistake gets a verdict in every case, and no error of the judge.
+    bool has_verdicts(const Mistake& mistake, Judging wrong) {
+        wrong.cases.clear();
+        const auto is_fine = [](const CaseVerdict& each) { return each.outcome != CaseOutcome::judge_error; };
+        const Verdict verdict = verdict_on(wrong);
+        return run_.report.result(verdict.count(CaseOutcome::judge_error) == 0, where_,
+                                  fmt::format("mistake {} gets a verdict in every case ({:.1f} s)", mistake.name, verdict.seconds), words_of(verdict, is_fine));
     }
 
     // What a look at a mistake did not show is said at once; empty if it showed everything.

@@ -2,7 +2,7 @@
 // blocked call to the handle, from the handle to the object and to the others who hold it.
 
 #include <winsock2.h>  // before windows.h, which else brings the old one
-#include <ws2tcpip.h>
+#include <ws2ipdef.h>
 
 #include "platform.hpp"
 
@@ -173,30 +173,25 @@ bool is_mailslot(HANDLE own, const std::string& name) {
            query_file()(own, &status, &local, sizeof local, 24 /* FilePipeLocalInformation */) < 0;
 }
 
-// What counts as a pipe may be a socket. Windows names the driver that it belongs to; Wine names none, but tells its type.
-bool is_socket(HANDLE own, const std::string& name) {
+// "the socket of port 7777", if it is a socket: that counts as a pipe, too. Winsock knows only sockets of this process; so the
+// driver below it is asked, as getsockname() does.
+std::string socket_seen(HANDLE own, const std::string& name) {
     if (name.find("\\Afd") != std::string::npos)
-        return true;
-    WSADATA started{};
-    static const bool has_sockets = WSAStartup(MAKEWORD(2, 2), &started) == 0;
-    int type = 0, size = sizeof type;
-    return has_sockets && name.empty() && nt::under_wine() &&
-           getsockopt(reinterpret_cast<SOCKET>(own), SOL_SOCKET, SO_TYPE, reinterpret_cast<char*>(&type), &size) == 0;
-}
-
-// "the socket of 127.0.0.1:7777 with 127.0.0.1:49200", as far as the system tells.
-std::string socket_seen(HANDLE own) {
-    const auto address = [&](auto ask) -> std::string {
-        sockaddr_storage raw{};
-        int size = sizeof raw;
-        char host[NI_MAXHOST], port[NI_MAXSERV];
-        if (ask(reinterpret_cast<SOCKET>(own), reinterpret_cast<sockaddr*>(&raw), &size) != 0 ||
-            getnameinfo(reinterpret_cast<sockaddr*>(&raw), size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-            return "";
-        return raw.ss_family == AF_INET6 ? std::string("[") + host + "]:" + port : std::string(host) + ":" + port;
-    };
-    const std::string here = address(getsockname), there = address(getpeername);
-    return here.empty() ? "a socket" : "the socket of " + here + (there.empty() ? ", which is connected with nobody" : " with " + there);
+        return "a socket";  // as Windows calls them
+    if (!nt::under_wine() || !name.empty())
+        return "";
+    using Control = NTSTATUS(NTAPI*)(HANDLE, HANDLE, void*, void*, IO_STATUS_BLOCK*, ULONG, void*, ULONG, void*, ULONG);
+    static const auto control = nt::function_as<Control>("NtDeviceIoControlFile");
+    constexpr ULONG get_socket_name = 0x1202f;
+    sockaddr_storage address{};
+    IO_STATUS_BLOCK status{};
+    if (!control || control(own, nullptr, nullptr, nullptr, &status, get_socket_name, nullptr, 0, &address, sizeof address) < 0)
+        return "";
+    const bool six = address.ss_family == AF_INET6;
+    if (!six && address.ss_family != AF_INET)
+        return "a socket";
+    const unsigned port = ntohs(six ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+    return "the socket of port " + std::to_string(port);
 }
 
 // "a pipe whose write end is still open in lab-01 itself (handle 0x48)"
@@ -204,8 +199,8 @@ std::string pipe_seen_by(DWORD self, HANDLE own, bool reading) {
     const std::string name = nt::name_of(own);
     if (name.starts_with(puppet_line))
         return reading ? "the line to the judge, to be told what to do" : "the line to the judge";
-    if (is_socket(own, name))
-        return socket_seen(own);
+    if (const std::string socket = socket_seen(own, name); !socket.empty())
+        return socket;
     if (is_mailslot(own, name))
         return reading ? "its mailslot, for a message" : "a mailslot, for room in it";
     if (is_nameless(name)) {
