@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto for_a_command = 20s, for_an_answer = 5s;
+constexpr auto for_a_command = 20s, for_an_answer = 5s, for_a_start = 15s;
 
 std::string indented(const std::vector<std::string>& lines) {
     std::string text;
@@ -97,7 +97,7 @@ private:
         if (!block.mark.companion.empty() && companions_.insert(block.mark.companion).second) {
             TerminalSession& companion = session(100 + static_cast<int>(companions_.size()));
             companion.type(block.mark.companion);
-            companion.settle(2s);
+            companion.settle(for_a_start);
         }
         TerminalSession& terminal = session(block.mark.terminal);
         if (!block.mark.preparation.empty() && !terminal.busy()) {
@@ -122,7 +122,7 @@ private:
                 return first_missing(block.mark, command.answers, lines) < 0;
             };
             if (command.line.find('&') != std::string::npos || block.mark.waits)
-                terminal.settle(2s);
+                terminal.settle(for_a_start);
             const bool all = terminal.reads(complete, for_an_answer);
             const std::vector<std::string> got = terminal.lines();
             const bool more = !block.mark.in_part && got.size() > command.answers.size() &&

@@ -22,7 +22,7 @@ public:
     void type(const std::string& command);
     /// Waits until the command has ended, or `limit`. @return whether it has
     bool ended(std::chrono::milliseconds limit);
-    /// Waits until all that was started waits for something, or `limit`: a person types the next command when
+    /// Waits until all that was started waits for something, has worked for a second, or `limit`: a person types the next command when
     /// the one in the background has come to rest.
     void settle(std::chrono::milliseconds limit);
     /// Reads until `enough` says so of the lines so far, or `limit`. @return what it said at last
