@@ -123,9 +123,8 @@ private:
 
 // ---- what is left behind ------------------------------------------------------------------------------------------
 
-// What the grader of these results could have left: processes in its control groups, its folders and groups, mounts of them,
-// and names of its sandboxes' users where names are left. Another class may be graded on this machine at the same time.
-std::vector<std::string> left_behind(const fs::path& out) {
+// Processes in the control groups of the grader of these results.
+std::vector<std::string> processes_left(const fs::path& out) {
     std::vector<std::string> left;
     const std::string own = grader_name(out);
     std::error_code error;
@@ -140,6 +139,26 @@ std::vector<std::string> left_behind(const fs::path& out) {
                     break;
                 }
         }
+    return left;
+}
+
+// The kernel ends them with their grader; that many take it a moment.
+std::vector<std::string> processes_that_outlive(const fs::path& out) {
+    const auto start = clock::now();
+    std::vector<std::string> left = processes_left(out);
+    while (!left.empty() && seconds_since(start) < 5) {
+        ::poll(nullptr, 0, 20);
+        left = processes_left(out);
+    }
+    return left;
+}
+
+// What the grader of these results could have left: processes, its folders and groups, mounts of them, and names of its
+// sandboxes' users where names are left. Another class may be graded on this machine at the same time.
+std::vector<std::string> left_behind(const fs::path& out) {
+    std::vector<std::string> left = processes_left(out);
+    const std::string own = grader_name(out);
+    std::error_code error;
     for (const fs::path& folder : {fs::temp_directory_path(), fs::path("/sys/fs/cgroup"), fs::path("/sys/fs/cgroup/memory"), fs::path("/sys/fs/cgroup/pids")})
         for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
             if (entry.path().filename().string().starts_with(own))
@@ -326,6 +345,8 @@ int bench_class(const Repository& repository, const BenchClassOptions& options) 
     Checks checks;
     const fs::path out = folder / "out";
     const GraderRun first = graders.run(out, students.size(), students.size() / 2);
+    if (first.code == -1)
+        checks.add("killed by kill -9: what was in the sandboxes ends with the grader", listed(processes_that_outlive(out)));
     const Contents half = results_of(out);
     const GraderRun second = graders.run(out, students.size(), 0);
     if (second.code == exit_code::machine)
