@@ -176,6 +176,10 @@ Grader::Grader(const Repository& repository, Isolation level, std::string seed, 
         slots_.push_back(std::make_unique<Slot>(::geteuid() == 0 ? std::make_unique<SandboxUser>() : nullptr, std::make_unique<ControlGroups>(fmt::format("{}-{}", name_, i))));
         free_.push_back(slots_.back().get());
     }
+    std::vector<fs::path> groups;
+    for (const auto& slot : slots_)
+        groups.insert(groups.end(), slot->groups->folders().begin(), slot->groups->folders().end());
+    guardian_ = std::make_unique<Guardian>(groups);
 }
 
 Grader::~Grader() = default;
@@ -337,7 +341,7 @@ Outcome Grader::compile(const Recipe& recipe, const fs::path& scratch, const Slo
         compile_line = std::regex_replace(compile_line, std::regex(R"( -o \S+ -c \S+)"), " -o " + object + " -c " + (scratch / "source.cpp").string());
         link_line = std::regex_replace(link_line, std::regex(fmt::format(R"(\S*lab-{}\.dir/\S+\.o(bj)?)", recipe.lab.number)), object);
         link_line = std::regex_replace(link_line, std::regex(R"( -o \S+)"), " -o " + (scratch / "out/program").string());
-        return run(boxed(box, {"sh", "-c", compile_line + " && " + link_line}));
+        return run_boxed(box, {"sh", "-c", compile_line + " && " + link_line});
     }
     // Root makes the folders on the way to what is put there; these the compiler writes into.
     const std::string object_folder = fmt::format("CMakeFiles/lab-{}.dir/labs/{}", recipe.lab.number, recipe.lab.name);
@@ -356,7 +360,7 @@ Outcome Grader::compile(const Recipe& recipe, const fs::path& scratch, const Slo
         // In a subshell, or the shell's own complaint, that it can start no process, would be lost as well.
         compile_line = fmt::format("{{ ({} -w -include /course/headers/usual.hpp) 2>/dev/null || {}; }}", recipe.compile, recipe.compile);
     }
-    return run(boxed(box, {"/bin/sh", "-c", fmt::format("{} && {} && cp bin/{} /out/program", compile_line, with_fastest_linker(recipe), program)}));
+    return run_boxed(box, {"/bin/sh", "-c", fmt::format("{} && {} && cp bin/{} /out/program", compile_line, with_fastest_linker(recipe), program)});
 }
 
 // The judge and its subject, and nothing else of the course.
@@ -393,7 +397,7 @@ Outcome Grader::ask_judge(const Recipe& recipe, const fs::path& scratch, const S
         command.push_back(word);
     if (!seed_.empty())
         command.insert(command.end(), {"--seed", seed_});
-    return run(boxed(box, command));
+    return run_boxed(box, command);
 }
 
 void Grader::judge_it(const Recipe& recipe, const fs::path& scratch, const Slot& slot, json& result) {

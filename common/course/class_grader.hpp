@@ -72,6 +72,7 @@ private:
     std::unique_ptr<Scratch> judges_;
     std::vector<std::unique_ptr<Slot>> slots_;
     std::vector<Slot*> free_;
+    std::unique_ptr<Guardian> guardian_;
     std::map<std::string, std::pair<std::string, nlohmann::json>> starters_;  ///< by the recipe's version: the starter, and its result
     std::mutex mutex_, headers_mutex_;
     std::condition_variable freed_;

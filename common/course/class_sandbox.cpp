@@ -5,18 +5,21 @@
 #include "terminal.hpp"
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
 #include <poll.h>
+#include <spawn.h>
 #include <sstream>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace fs = std::filesystem;
@@ -243,10 +246,75 @@ ControlGroups::ControlGroups(const std::string& name) {
             ::rmdir(folder.c_str());
         folders_.clear();
     }
+    end_all();  // of an earlier grader of that name
+}
+
+void ControlGroups::end_all() const {
+    for (const fs::path& folder : folders_)
+        for (int look = 0; look < 400; ++look) {
+            std::ifstream processes(folder / "cgroup.procs");
+            bool empty = true;
+            for (pid_t process = 0; processes >> process; empty = false)
+                ::kill(process, SIGKILL);
+            if (empty)
+                break;
+            ::poll(nullptr, 0, 5);
+        }
+}
+
+Guardian::Guardian(const std::vector<fs::path>& groups) {
+    if (groups.empty())
+        return;
+    // A group that is locked has a new owner already, who ends what is in it.
+    std::vector<std::string> words = {"/bin/sh", "-c", R"(trap '' INT TERM HUP QUIT
+read -r _ && exit
+for group; do
+    flock -n "$group" sh -c '
+        for look in $(seq 500); do
+            processes=$(cat "$1/cgroup.procs") && [ -n "$processes" ] || break
+            kill -9 $processes
+            sleep 0.01
+        done
+        rmdir "$1"' sh "$group"
+done)", "sh"};
+    for (const fs::path& each : groups)
+        words.push_back(each.string());
+    std::vector<char*> arguments;
+    for (const std::string& word : words)
+        arguments.push_back(const_cast<char*>(word.c_str()));
+    arguments.push_back(nullptr);
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+        throw Failure(exit_code::machine, fmt::format("cannot make a pipe: {}", std::strerror(errno)));
+    const ipc::unique_file its_end(ends[0]);
+    line_.reset(ends[1]);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, its_end.get(), STDIN_FILENO);
+    for (const int stream : {STDOUT_FILENO, STDERR_FILENO})
+        posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_WRONLY, 0);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);  // or a signal to our whole group would end it as well
+    const int code = ::posix_spawn(&process_, arguments[0], &actions, &attributes, arguments.data(), environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    if (code != 0)
+        throw Failure(exit_code::machine, fmt::format("cannot start /bin/sh: {}", std::strerror(code)));
+}
+
+Guardian::~Guardian() {
+    if (process_ == -1)
+        return;
+    const ssize_t told = ::write(line_.get(), "over\n", 5);
+    line_.reset();
+    if (told == 5)
+        ::waitpid(process_, nullptr, 0);
 }
 
 // What was killed with a sandbox takes a moment to leave its group, and version 1 does not announce it.
 ControlGroups::~ControlGroups() {
+    end_all();
     for (const fs::path& folder : folders_)
         for (int look = 0; look < 400 && ::rmdir(folder.c_str()) != 0 && errno == EBUSY; ++look)
             ::poll(nullptr, 0, 5);
@@ -260,6 +328,18 @@ void ControlGroups::limit(unsigned long long memory_bytes, unsigned processes) {
         throw Failure(exit_code::machine, fmt::format("cannot write {} or {}: the limits of a sandbox cannot be set", memory.string(), (processes_ / "pids.max").string()));
 }
 
+Outcome run_boxed(const Box& box, const std::vector<std::string>& command) {
+    struct End {
+        const ControlGroups* groups;
+        ~End() {
+            if (groups)
+                groups->end_all();
+        }
+    };
+    const End end{box.groups};
+    return run(boxed(box, command));
+}
+
 Command boxed(const Box& box, const std::vector<std::string>& command) {
     Command whole;
     whole.limit = box.wall;
@@ -267,11 +347,8 @@ Command boxed(const Box& box, const std::vector<std::string>& command) {
     append(whole.arguments, within_groups(box));
     if (box.level == Isolation::namespaces) {
         append(whole.arguments, walls(box));
-        if (is_root()) {
+        if (is_root())
             append(whole.arguments, as_another_user(box));
-            // bwrap has asked for this, and the kernel has forgotten it with the user: see prctl(2).
-            append(whole.arguments, {"--pdeathsig", "KILL"});
-        }
         append(whole.arguments, limits(box));
     } else {
         whole.directory = box.directory;

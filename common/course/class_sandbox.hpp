@@ -58,6 +58,9 @@ public:
     ControlGroups& operator=(const ControlGroups&) = delete;
 
     bool works() const { return !folders_.empty(); }
+    /// Ends whatever is in it. bwrap's first process in a sandbox has another user than bwrap itself, which has given up the right
+    /// to end it: what has to stop before it comes to its end is ended from here.
+    void end_all() const;
     const std::vector<std::filesystem::path>& folders() const { return folders_; }
     void limit(unsigned long long memory_bytes, unsigned processes);
 
@@ -87,6 +90,21 @@ struct Box {
 
 /// `command` within the box. At levels below `namespaces` paths are as they are here, so read_only pairs should name the
 /// same path twice.
+/// Ends what is in control groups when this process is killed and cannot do it any more, and removes them.
+class Guardian {
+public:
+    explicit Guardian(const std::vector<std::filesystem::path>& groups);
+    ~Guardian();
+    Guardian(const Guardian&) = delete;
+    Guardian& operator=(const Guardian&) = delete;
+
+private:
+    ipc::unique_file line_;  ///< at its end somebody has killed us
+    pid_t process_ = -1;
+};
+
+/// Runs it in the box to its end; nothing of it is left then.
+Outcome run_boxed(const Box& box, const std::vector<std::string>& command);
 Command boxed(const Box& box, const std::vector<std::string>& command);
 
 }  // namespace course

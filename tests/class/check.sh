@@ -120,6 +120,35 @@ grep "$own" /proc/self/mounts && complain 'mounts are left'
 "$course" class grade "$work/in" --out "$work/out" --lab 01 --track $track >"$work/again" 2>&1
 grep -q "($(find "$work/in" -mindepth 1 -maxdepth 1 | wc -l) unchanged" "$work/again" || complain "a second run grades again: $(cat "$work/again")"
 
+# A grader that is killed for good takes its sandboxes along, also one where somebody burns processor time. What it could not
+# tidy up itself, the next grader does.
+if [ $track = posix ]; then
+    rm -rf "$work/in" "$work/out"
+    hand_in burning "$here/frame_$track.hpp" "$here/frame.hpp" "$here/attacks/$track/burns.cpp"
+    "$course" class grade "$work/in" --out "$work/out" --lab 01 --track $track >"$work/killed" 2>&1 &
+    grader=$!
+    burning() { grep -ls "$own" /proc/[0-9]*/cgroup | sed 's/cgroup$/comm/' | xargs -r cat 2>/dev/null | grep -x lab-01; }
+    for look in $(seq 600); do
+        [ -n "$(burning)" ] && break
+        sleep 0.1
+    done
+    [ "$look" -lt 600 ] || complain "the burning program never ran: $(cat "$work/killed")"
+    kill -9 $grader
+    wait $grader 2>/dev/null
+    for look in $(seq 50); do
+        left=$(grep -ls "$own" /proc/[0-9]*/cgroup)
+        [ -z "$left" ] && break
+        sleep 0.1
+    done
+    [ -z "$left" ] || complain "processes outlive a grader that was killed: $left"
+    rm -rf "$work/in"
+    hand_in starter "$root/labs/01-anonymous-pipes/.starter/$track.cpp"
+    "$course" class grade "$work/in" --out "$work/next" --lab 01 --track $track >"$work/said" 2>&1 || complain "the next grader: $(cat "$work/said")"
+    left=$(find /sys/fs/cgroup /sys/fs/cgroup/memory /sys/fs/cgroup/pids -mindepth 1 -maxdepth 1 -name "$own*" 2>/dev/null)
+    [ -z "$left" ] || complain "groups of a grader that was killed are left: $left"
+    rm -rf "${TMPDIR:-/tmp}/$own"-*
+fi
+
 printf '%s attacks earn nothing, exit code of the grader %s\n' "$judged" "$code"
 [ $wrong -eq 0 ] || tail -n 5 "$work/said"
 exit $wrong
