@@ -340,6 +340,7 @@ private:
     // A student with this mistake gets a verdict in every case, and no error of the judge.
     bool has_verdicts(const Mistake& mistake, Judging wrong) {
         wrong.cases.clear();
+        wrong.jobs = 0;  // as many as there are processors: where every case waits for its deadline, one after the other takes too long
         const auto is_fine = [](const CaseVerdict& each) { return each.outcome != CaseOutcome::judge_error; };
         const Verdict verdict = verdict_on(wrong);
         return run_.report.result(verdict.count(CaseOutcome::judge_error) == 0, where_,
