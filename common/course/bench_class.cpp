@@ -76,7 +76,7 @@ public:
         for (;;) {
             pollfd waiting[] = {{ended.get(), POLLIN, 0}, {asked ? -1 : interrupt_descriptor(), POLLIN, 0}};
             // The tick is for reading figures; the end is announced.
-            if (::poll(waiting, 2, 250); waiting[0].revents)
+            if (::poll(waiting, 2, 50); waiting[0].revents)
                 break;
             if (interrupted() && !asked) {
                 asked = true;

@@ -255,7 +255,8 @@ void ControlGroups::end_all() const {
             std::ifstream processes(folder / "cgroup.procs");
             bool empty = true;
             for (pid_t process = 0; processes >> process; empty = false)
-                ::kill(process, SIGKILL);
+                if (process > 0)  // 0 is somebody in another PID namespace; to kill() it is our own group
+                    ::kill(process, SIGKILL);
             if (empty)
                 break;
             ::poll(nullptr, 0, 5);
